@@ -1,0 +1,363 @@
+"""The vocabulary: what keepalived was told to do, and what is known of a router and its instances.
+
+Words are keepalived's and RFC 9568's; where keepalived says Master, RFC 9568 says Active.
+All times are monotonic seconds, all durations seconds; nothing here knows a wall clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
+
+
+class State(StrEnum):
+    """The state of an instance, in keepalived's words."""
+
+    INIT = "INIT"
+    BACKUP = "BACKUP"
+    MASTER = "MASTER"
+    FAULT = "FAULT"
+    STOPPED = "STOPPED"
+
+
+class Problem(StrEnum):
+    """A named disagreement or danger, shown beside the state."""
+
+    ADDRESSES_ORPHANED = "addresses_orphaned"
+    ADDRESSES_MISSING = "addresses_missing"
+    ADVERTS_STOPPED = "adverts_stopped"
+    DUPLICATE_MASTER = "duplicate_master"
+    NO_MASTER_HEARD = "no_master_heard"
+    WITNESSES_DISAGREE = "witnesses_disagree"
+    GATEWAY_UNREACHABLE = "gateway_unreachable"
+    KEEPALIVED_DOWN = "keepalived_down"
+    LEVER_MISSING = "lever_missing"
+
+
+class Cause(StrEnum):
+    """Why a transition happened, correlated from what preceded it."""
+
+    GATEWAY_LOST = "gateway_lost"
+    LINK_DOWN = "link_down"
+    KEEPALIVED_STOPPED = "keepalived_stopped"
+    KEEPALIVED_DIED = "keepalived_died"
+    PEER_RESIGNED = "peer_resigned"
+    PEER_SILENT = "peer_silent"
+    PREEMPTED = "preempted"
+    DRAINED = "drained"
+    FAILOVER_REQUESTED = "failover_requested"
+    STARTED = "started"
+    ADDRESS_REMOVED = "address_removed"
+    UNKNOWN = "unknown"
+
+
+class Word(StrEnum):
+    """The states that keepalived's notify FIFO names (its other words are events, not states)."""
+
+    MASTER = "MASTER"
+    BACKUP = "BACKUP"
+    FAULT = "FAULT"
+    STOP = "STOP"
+    DELETED = "DELETED"
+
+
+class Verdict(StrEnum):
+    """What is known of a gateway, or of a router's connectivity as a whole."""
+
+    REACHABLE = "reachable"
+    LOST = "lost"
+    UNCHECKED = "unchecked"
+
+
+class Outcome(StrEnum):
+    """How a probe ended. DISCARDED: the observer was stalled, so it does not count."""
+
+    REPLY = "reply"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    DISCARDED = "discarded"
+
+
+class Phase(StrEnum):
+    """Where a router stands in the election on this node."""
+
+    STEADY = "steady"
+    RESIGNING = "resigning"
+    DWELLING = "dwelling"
+    ALONE = "alone"
+    DRAINED = "drained"
+
+
+# --- what keepalived was told: the configuration as loaded -----------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """One address of an instance and the interface that carries it while MASTER."""
+
+    address: IPInterface
+    interface: str
+    excluded: bool = False  # virtual_ipaddress_excluded: not in the adverts
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualRoute:
+    """One of virtual_routes. `via` is None for a route without a next hop."""
+
+    destination: IPNetwork
+    via: IPAddress | None = None
+    interface: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFile:
+    """A global track_file block. `weight` is keepalived's: 1 unless given."""
+
+    name: str
+    path: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceConfig:
+    """One vrrp_instance of a loaded configuration, with keepalived's defaults filled in."""
+
+    name: str
+    vrid: int
+    interface: str
+    priority: int = 100
+    version: int = 2
+    advert_int: float = 1.0
+    preempt: bool = True
+    virtual_addresses: tuple[VirtualAddress, ...] = ()
+    virtual_routes: tuple[VirtualRoute, ...] = ()
+    unicast_peers: tuple[IPAddress, ...] = ()
+    track_files: tuple[tuple[str, int | None], ...] = ()  # (name, weight if given here)
+    sync_group: str | None = None
+
+    @property
+    def skew_time(self) -> float:
+        """Skew_Time, RFC 9568 section 6.1; in VRRPv2 it does not scale with advert_int."""
+        return (256 - self.priority) / 256 * (1.0 if self.version == 2 else self.advert_int)
+
+    @property
+    def active_down_interval(self) -> float:
+        """Active_Down_Interval, RFC 9568 section 6.1 (keepalived's master_down_timer)."""
+        return 3 * self.advert_int + self.skew_time
+
+
+@dataclass(frozen=True, slots=True)
+class SyncGroup:
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepalivedConfig:
+    """A router's keepalived configuration as loaded; `skipped` counts the constructs not known."""
+
+    instances: tuple[InstanceConfig, ...] = ()
+    sync_groups: tuple[SyncGroup, ...] = ()
+    track_files: tuple[TrackFile, ...] = ()
+    notify_fifo: str | None = None  # vrrp_notify_fifo, else notify_fifo
+    notify_fifo_user: str | None = None
+    net_namespace: str | None = None
+    skipped: int = 0
+
+
+# --- what havrrpd was told about a router -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How gateways are checked. interval 0: not at all. `gateways` empty: those of keepalived."""
+
+    interval: float = 0.0
+    timeout: float = 1.0
+    fall: int = 3
+    rise: int = 2
+    retry_interval: float = 0.5
+    methods: tuple[str, ...] = ("arp", "icmp")
+    require: str = "all"
+    gateways: tuple[IPAddress, ...] = ()
+
+    @property
+    def time_to_lose(self) -> float:
+        """Seconds from the first missed probe to the verdict that a gateway is lost."""
+        return (self.fall - 1) * self.retry_interval + self.timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a step needs to know of havrrpd's configuration, for one router."""
+
+    node: str
+    health_check: HealthCheck = field(default_factory=HealthCheck)
+    observe_only: bool = False
+    max_dwell: float = 300.0
+    settle: float = 0.25
+    lever_dir: str = "/run/havrrpd/levers"
+
+
+# --- what is known: a router and its parts ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MasterHeard:
+    """Another node that says it is MASTER, as its adverts show it."""
+
+    address: IPAddress
+    priority: int
+    advert_int: float
+    first_heard: float
+    last_heard: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of an instance's state."""
+
+    old: State
+    new: State
+    at: float
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """When each thing that can explain a transition was last seen; -inf: never."""
+
+    process_started: float = float("-inf")
+    process_ended: float = float("-inf")
+    link_down: float = float("-inf")
+    address_removed: float = float("-inf")
+    peer_resigned: float = float("-inf")
+    peer_outranked: float = float("-inf")  # a better advert heard while MASTER
+    own_resigned: float = float("-inf")  # an own priority-0 advert, or the word STOP
+    master_heard: float = float("-inf")
+    master_lower: bool = False  # the last MASTER heard had a lower priority than ours
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What the witnesses say of one VRRP instance, and what follows from it."""
+
+    config: InstanceConfig
+    state: State = State.INIT
+    since: float = 0.0
+    present: frozenset[VirtualAddress] = frozenset()
+    word: Word | None = None  # the last notification; None: none heard from this process
+    priority_seen: int | None = None  # in the own adverts
+    adverts_sent: int = 0
+    adverts_heard: int = 0
+    last_sent: float = float("-inf")
+    masters: tuple[MasterHeard, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+    conditions: tuple[tuple[Problem, float], ...] = ()  # what looks wrong, and since when
+    problems: frozenset[Problem] = frozenset()  # what has looked wrong for long enough
+    disagreement: float | None = None  # since when the witnesses differ about the state
+    last_transition: Transition | None = None
+    transitions: tuple[tuple[State, Cause, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gateway:
+    """A next hop. `interface` is where it is on-link, None if that is not known."""
+
+    address: IPAddress
+    interface: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCheck:
+    """The probing of one gateway: what came of it and when the next probe is due."""
+
+    gateway: Gateway
+    verdict: Verdict = Verdict.UNCHECKED
+    due: float = 0.0
+    failures_in_a_row: int = 0
+    successes_in_a_row: int = 0
+    method: str | None = None  # of the last reply
+    rtt_seconds: float | None = None
+    checked_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """This node's part in the election of one router."""
+
+    phase: Phase = Phase.STEADY
+    cause: Cause | None = None  # of the resignation under way, or the last one
+    tried: bool = False
+    draining: bool = False
+    turns: int = 0  # in the present outage
+    turns_total: int = 0
+    turn_since: float | None = None
+    dwell: float = 0.0
+    release_due: float | None = None  # while RESIGNING: when to write the standing in any case
+    retry_due: float | None = None  # while DWELLING or ALONE: when to resign again
+    resigned_at: float = float("-inf")
+    standing: int = 0  # what the track file should hold
+    written: int | None = None  # what it is known to hold
+    resignations: tuple[tuple[Cause, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """The track file through which this router is moved, found in the loaded configuration."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """One keepalived process and its network namespace: everything the core knows of it."""
+
+    id: str
+    settings: Settings
+    namespace: str | None = None  # None: the host's
+    pid: int | None = None  # of the VRRP process; None: no living keepalived
+    config: KeepalivedConfig = field(default_factory=KeepalivedConfig)
+    listed: bool = False  # the kernel's addresses and links were listed once
+    wire_watched: bool = False
+    notify_watched: bool = False
+    links: Mapping[str, bool] = field(default_factory=dict)  # interface -> up
+    addresses: frozenset[tuple[str, IPInterface]] = frozenset()
+    instances: tuple[Instance, ...] = ()
+    checks: tuple[GatewayCheck, ...] = ()
+    default_gateways: tuple[Gateway, ...] = ()
+    routes_due: float | None = None  # when to list the default routes again
+    probes: Mapping[tuple[Gateway, str, Outcome], int] = field(default_factory=dict)
+    connectivity: Verdict = Verdict.UNCHECKED
+    lever: Lever | None = None
+    election: Election = field(default_factory=Election)
+    problems: frozenset[Problem] = frozenset()  # of the router as a whole
+
+    @property
+    def state(self) -> State:
+        """The worst state of the instances, in the order STOPPED FAULT INIT MASTER BACKUP."""
+        if self.pid is None:
+            return State.STOPPED
+        states = {instance.state for instance in self.instances}
+        return next((state for state in WORST_FIRST if state in states), State.INIT)
+
+    @property
+    def all_problems(self) -> frozenset[Problem]:
+        return self.problems.union(*(instance.problems for instance in self.instances))
+
+
+WORST_FIRST = (State.STOPPED, State.FAULT, State.INIT, State.MASTER, State.BACKUP)
