@@ -47,6 +47,11 @@ class KeepalivedEnded:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class RouterGone:
+    """Neither process, nor namespace, nor configuration is left: for the daemon, not for a step."""
+
+
 # --- events: the kernel ---
 
 

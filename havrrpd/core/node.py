@@ -1,0 +1,51 @@
+"""The whole node at one moment: the one argument of every view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from havrrpd.core.model import Router
+
+LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Cumulative counts per upper bound of LAG_BUCKETS, and of everything."""
+
+    counts: tuple[int, ...] = (0,) * len(LAG_BUCKETS)
+    count: int = 0
+    total_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the sources counted since the daemon started."""
+
+    netlink_overruns: int = 0
+    notify_lines: Mapping[str, int] = field(default_factory=dict)  # by outcome
+    adverts_rejected: Mapping[str, int] = field(default_factory=dict)  # by reason
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A snapshot. `now` is monotonic, `wall_now` the same moment in seconds since the epoch."""
+
+    name: str
+    version: str
+    now: float
+    wall_now: float
+    started_at: float  # monotonic
+    ready: bool = False
+    draining: bool = False
+    routers: Mapping[str, Router] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+    loop_lag: Histogram = field(default_factory=Histogram)
+    config_reload_successful: bool = True
+    config_reloaded_at: float = 0.0  # wall clock
+    stalled_sources: tuple[str, ...] = ()  # sources without progress: not healthy
+
+    def wall(self, moment: float) -> float:
+        """Seconds since the epoch of a monotonic moment."""
+        return self.wall_now - (self.now - moment)
