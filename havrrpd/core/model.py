@@ -293,6 +293,7 @@ class GatewayCheck:
     method: str | None = None  # of the last reply
     rtt_seconds: float | None = None
     checked_at: float | None = None
+    answered: float = float("-inf")  # when the latest probe that was answered had been sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,21 +307,15 @@ class Election:
     turns: int = 0  # in the present outage
     turns_total: int = 0
     turn_since: float | None = None
-    dwell: float = 0.0
     release_due: float | None = None  # while RESIGNING: when to write the standing in any case
     retry_due: float | None = None  # while DWELLING or ALONE: when to resign again
+    rewrite_due: float | None = None  # after a failed write: when to try again
     resigned_at: float = float("-inf")
     standing: int = 0  # what the track file should hold
+    lever_read: bool = False  # what the track file held was read once
+    ordered: int | None = None  # what it held, or the last value ordered to be written
     written: int | None = None  # what it is known to hold
     resignations: tuple[tuple[Cause, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Lever:
-    """The track file through which this router is moved, found in the loaded configuration."""
-
-    name: str
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +329,7 @@ class Router:
     config: KeepalivedConfig = field(default_factory=KeepalivedConfig)
     listed: bool = False  # the kernel's addresses and links were listed once
     wire_watched: bool = False
+    wire_since: float = 0.0  # when the wire began to be watched
     notify_watched: bool = False
     links: Mapping[str, bool] = field(default_factory=dict)  # interface -> up
     addresses: frozenset[tuple[str, IPInterface]] = frozenset()
@@ -343,7 +339,7 @@ class Router:
     routes_due: float | None = None  # when to list the default routes again
     probes: Mapping[tuple[Gateway, str, Outcome], int] = field(default_factory=dict)
     connectivity: Verdict = Verdict.UNCHECKED
-    lever: Lever | None = None
+    lever: str | None = None  # the path of its track file in the loaded configuration
     election: Election = field(default_factory=Election)
     problems: frozenset[Problem] = frozenset()  # of the router as a whole
 

@@ -1,0 +1,90 @@
+"""Why a transition happened: what preceded it, the nearest explanation first."""
+
+from __future__ import annotations
+
+from havrrpd.core.model import Cause, Instance, Phase, Router, State, Word
+
+# How long a piece of evidence explains what follows. keepalived reacts within milliseconds and
+# the witnesses are fused after `settle`; a busy machine gets a second more.
+FRESH = 1.0
+
+
+def cause_of(router: Router, instance: Instance, new: State, now: float) -> Cause:
+    """The cause of this instance's transition from its present state to `new`."""
+    match new:
+        case State.STOPPED:
+            return _of_stop(router, instance, now)
+        case State.MASTER:
+            return _of_promotion(router, instance, now)
+        case State.FAULT:
+            return _of_fault(router, instance, now)
+        case _:
+            return _of_demotion(router, instance, now)
+
+
+def _of_stop(router: Router, instance: Instance, now: float) -> Cause:
+    asked = instance.word in (Word.STOP, Word.DELETED)
+    if asked or _fresh(router, instance.evidence.own_resigned, now):
+        return Cause.KEEPALIVED_STOPPED
+    if instance.state is State.MASTER or router.notify_watched:
+        return Cause.KEEPALIVED_DIED
+    return Cause.UNKNOWN  # a BACKUP without a FIFO leaves no trace of how it ended
+
+
+def _of_promotion(router: Router, instance: Instance, now: float) -> Cause:
+    evidence, config = instance.evidence, instance.config
+    if _fresh(router, evidence.peer_resigned, now - config.skew_time):
+        return Cause.PEER_RESIGNED
+    if instance.state is State.INIT:
+        return Cause.STARTED
+    if now - evidence.master_heard < 2 * config.advert_int:
+        return Cause.PREEMPTED if evidence.master_lower else Cause.UNKNOWN
+    heard_since_start = evidence.master_heard > evidence.process_started
+    starting = evidence.process_started + config.active_down_interval + FRESH
+    if now < starting and not heard_since_start:
+        return Cause.STARTED
+    return Cause.PEER_SILENT
+
+
+def _of_fault(router: Router, instance: Instance, now: float) -> Cause:
+    if resigning := _resignation(router, instance, now):
+        return resigning
+    if _fresh(router, instance.evidence.link_down, now):
+        return Cause.LINK_DOWN
+    if instance.state is State.INIT:
+        return Cause.STARTED
+    return _carried_on(router, instance, now)
+
+
+def _of_demotion(router: Router, instance: Instance, now: float) -> Cause:
+    evidence = instance.evidence
+    if instance.state in (State.INIT, State.STOPPED):
+        return Cause.STARTED
+    if instance.state is State.FAULT:  # the end of a FAULT has the cause of the FAULT
+        return instance.last_transition.cause if instance.last_transition else Cause.UNKNOWN
+    if resigning := _resignation(router, instance, now):
+        return resigning
+    if _fresh(router, evidence.peer_outranked, now):
+        return Cause.PREEMPTED
+    if _fresh(router, evidence.link_down, now):
+        return Cause.LINK_DOWN
+    if _fresh(router, evidence.address_removed, now):
+        return Cause.ADDRESS_REMOVED
+    return Cause.UNKNOWN
+
+
+def _resignation(router: Router, instance: Instance, now: float) -> Cause | None:
+    """The cause of our own resignation, if that is what took the role away."""
+    election = router.election
+    ours = election.phase is Phase.RESIGNING or _fresh(router, election.resigned_at, now)
+    return election.cause if ours and instance.state is not State.INIT else None
+
+
+def _carried_on(router: Router, instance: Instance, now: float) -> Cause:
+    """A FAULT right behind another transition is the rest of the same story."""
+    last = instance.last_transition
+    return last.cause if last and _fresh(router, last.at, now) else Cause.UNKNOWN
+
+
+def _fresh(router: Router, at: float, now: float) -> bool:
+    return now - at <= FRESH + router.settings.settle

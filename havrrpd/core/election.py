@@ -1,0 +1,298 @@
+"""When a router gives the MASTER role up, and with what priority it comes back.
+
+Resigning is the only move there is: write -254 (FAULT), wait until another MASTER is heard or
+`release_timeout` (Active_Down_Interval + 1 s) has passed, then write the standing. VRRP decides
+who follows; the standings of `priority` make an untried node win.
+
+A round: every node that lost its gateways as MASTER is `tried`. A MASTER heard at a priority in
+2..16 shows that nobody untried was left: everybody but that MASTER starts the new round untried.
+The adverts are the shared memory; nothing else is exchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from havrrpd.core.gateways import restored
+from havrrpd.core.messages import (
+    Action,
+    AdvertHeard,
+    DrainChanged,
+    Event,
+    FailoverRequested,
+    ReadStanding,
+    ReportResignation,
+    StandingFailed,
+    StandingRead,
+    StandingWritten,
+    Stopping,
+    WriteStanding,
+)
+from havrrpd.core.model import (
+    Cause,
+    Election,
+    KeepalivedConfig,
+    MasterHeard,
+    Phase,
+    Router,
+    State,
+    Verdict,
+)
+from havrrpd.core.priority import RESIGNING, TRIED, standing
+from havrrpd.core.wire import heard_by_all
+
+LEVER_NAME = "havrrpd"  # a track_file of this name is our lever, wherever it lies
+REWRITE_DELAY = 1.0  # seconds after a write failed
+
+
+def find_lever(router_id: str, config: KeepalivedConfig, lever_dir: str) -> str | None:
+    """The path of the track file that moves this router, with weight 1 in every instance."""
+    ours = {
+        track_file.name: track_file
+        for track_file in config.track_files
+        if track_file.path == f"{lever_dir}/{router_id}" or track_file.name == LEVER_NAME
+    }
+    found = set()
+    for instance in config.instances:
+        named = [(ours[name], weight) for name, weight in instance.track_files if name in ours]
+        if not named:
+            return None
+        track_file, weight = named[0]
+        if (track_file.weight if weight is None else weight) != 1:
+            return None
+        found.add(track_file.path)
+    return found.pop() if len(found) == 1 else None
+
+
+def step(before: Router, router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
+    """The router after the election, and the orders for the lever.
+
+    `before` is the router ahead of this event, `router` as witnesses and gateways left it.
+    """
+    router, actions = _found_lever(before, router)
+    router = _heard_of_the_lever(router, event, now)
+    router = _with_turn(before, router, now)
+    router = _with_round(before, router, event, now)
+    router, moved = _moved(router, event, now)
+    router, written = _with_standing(router, now)
+    return router, [*actions, *moved, *written]
+
+
+def deadlines(router: Router) -> Iterator[float]:
+    election = router.election
+    for due in (election.release_due, election.retry_due, election.rewrite_due):
+        if due is not None:
+            yield due
+
+
+def refusal(router: Router) -> str | None:
+    """Why this router can't be failed over now; None if it can."""
+    if router.state is not State.MASTER:
+        return f"this node is not MASTER of it, it is {router.state}"
+    if router.settings.observe_only:
+        return "observe_only is set"
+    if router.lever is None:
+        return "the loaded keepalived configuration has no track file of ours (lever_missing)"
+    if router.election.phase is Phase.RESIGNING:
+        return "it is already resigning"
+    return None
+
+
+def dwell(router: Router, turns: int) -> float:
+    """How long a turn lasts at least, after so many failed ones in the same outage."""
+    shortest = router.settings.health_check.time_to_lose
+    return max(shortest, min(shortest * 2.0 ** min(turns, 32), router.settings.max_dwell))
+
+
+def _found_lever(before: Router, router: Router) -> tuple[Router, list[Action]]:
+    if before.config is not router.config or before.settings is not router.settings:
+        lever = find_lever(router.id, router.config, router.settings.lever_dir)
+        router = replace(router, lever=lever)
+    restarted = router.pid is not None and router.pid != before.pid
+    if router.lever is None or (router.lever == before.lever and not restarted):
+        return router, []
+    election = replace(router.election, lever_read=False)
+    return replace(router, election=election), [ReadStanding(router.lever)]
+
+
+def _heard_of_the_lever(router: Router, event: Event, now: float) -> Router:
+    election = router.election
+    match event:
+        case StandingRead(path, value) if path == router.lever:
+            tried = (
+                value is not None
+                and value < 0
+                and value == standing(router, tried=True, draining=False)
+            )
+            election = replace(
+                election,
+                lever_read=True,
+                ordered=value,
+                written=value,
+                tried=election.tried or tried,
+            )
+        case StandingWritten(path, value) if path == router.lever:
+            election = replace(election, written=value, rewrite_due=None)
+        case StandingFailed(path) if path == router.lever:
+            election = replace(election, rewrite_due=now + REWRITE_DELAY)
+        case _:
+            return router
+    return replace(router, election=election)
+
+
+def _with_turn(before: Router, router: Router, now: float) -> Router:
+    if router.state is State.MASTER and before.state is not State.MASTER:
+        return replace(router, election=replace(router.election, turn_since=now))
+    if router.state is not State.MASTER and router.election.turn_since is not None:
+        return replace(router, election=replace(router.election, turn_since=None, retry_due=None))
+    return router
+
+
+def _with_round(before: Router, router: Router, event: Event, now: float) -> Router:
+    """When the present round, or the whole outage, is over for this node."""
+    election = router.election
+    if router.state is State.MASTER:
+        if not restored(router):
+            return router
+        election = replace(election, tried=False, turns=0, retry_due=None)
+        if election.phase in (Phase.DWELLING, Phase.ALONE):
+            election = replace(election, phase=Phase.STEADY)
+    elif isinstance(event, AdvertHeard) and event.priority > 0:
+        election = _after_advert(before, router, event, now)
+    return router if election == router.election else replace(router, election=election)
+
+
+def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:
+    election = router.election
+    if election.phase is Phase.ALONE:
+        election = replace(election, phase=Phase.STEADY)
+    if election.phase is Phase.RESIGNING or not (election.tried or election.turns):
+        return election
+    over = _outage_is_over(before, router, event, now)
+    if not over and event.priority not in TRIED:
+        return election
+    preempts = any(i.config.preempt for i in router.instances)
+    if preempts and now < election.resigned_at + dwell(router, election.turns):
+        return election  # giving `tried` up would take the role back at once
+    turns = 0 if over and not preempts else election.turns
+    return replace(election, tried=False, turns=turns)
+
+
+def _outage_is_over(before: Router, router: Router, event: AdvertHeard, now: float) -> bool:
+    """Whether that MASTER has held the role for longer than a failing turn, or says it is well."""
+    master = _master(router, event)
+    earlier = _master(before, event)
+    if earlier and earlier.priority in TRIED and event.priority > TRIED.stop - 1:
+        return True
+    if master is None:
+        return False
+    longest_turn = dwell(router, router.election.turns + 1) + master.advert_int
+    return now - master.first_heard > longest_turn
+
+
+def _master(router: Router, event: AdvertHeard) -> MasterHeard | None:
+    masters = (m for i in router.instances if i.config.vrid == event.vrid for m in i.masters)
+    return next((m for m in masters if m.address == event.source), None)
+
+
+def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
+    """Resign, release, or wait: what the phase asks for."""
+    election = router.election
+    if isinstance(event, DrainChanged):
+        election = replace(election, draining=event.draining)
+        router = replace(router, election=election)
+    if election.phase is Phase.RESIGNING:
+        return _released_if_due(router, event, now), []
+    if election.draining is not (election.phase is Phase.DRAINED):
+        election = replace(election, phase=Phase.DRAINED if election.draining else Phase.STEADY)
+        router = replace(router, election=election)
+        if election.draining:
+            return _resign(router, Cause.DRAINED, now)
+    if isinstance(event, FailoverRequested):
+        return _resign(router, Cause.FAILOVER_REQUESTED, now)
+    if router.state is not State.MASTER or router.connectivity is not Verdict.LOST:
+        return _no_longer_dwelling(router), []
+    return _turn_failed(router, now)
+
+
+def _turn_failed(router: Router, now: float) -> tuple[Router, list[Action]]:
+    """The gateways are lost: resign, but not before the turn has lasted long enough."""
+    election = router.election
+    due = (election.turn_since or 0.0) + dwell(router, election.turns)
+    if election.turns and now < due:
+        phase = Phase.DWELLING if election.phase is Phase.STEADY else election.phase
+        return replace(router, election=replace(election, phase=phase, retry_due=due)), []
+    return _resign(router, Cause.GATEWAY_LOST, now)
+
+
+def _no_longer_dwelling(router: Router) -> Router:
+    if router.election.phase is not Phase.DWELLING:
+        return router
+    election = replace(router.election, phase=Phase.STEADY, retry_due=None)
+    return replace(router, election=election)
+
+
+def _resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Action]]:
+    if refusal(router) is not None:
+        return router, []
+    election = router.election
+    counts = dict(election.resignations)
+    counts[cause] = counts.get(cause, 0) + 1
+    failed_turn = cause is Cause.GATEWAY_LOST
+    preempts = any(i.config.preempt for i in router.instances)
+    longest = max(i.config.active_down_interval for i in router.instances)
+    election = replace(
+        election,
+        phase=Phase.RESIGNING,
+        cause=cause,
+        # where preemption would take the role back at once, an operator's failover counts as tried
+        tried=election.tried or failed_turn or (preempts and cause is Cause.FAILOVER_REQUESTED),
+        turns=election.turns + failed_turn,
+        turns_total=election.turns_total + failed_turn,
+        resigned_at=now,
+        release_due=now + longest + 1.0,
+        retry_due=None,
+        resignations=tuple(counts.items()),
+    )
+    return replace(router, election=election), [ReportResignation(cause)]
+
+
+def _released_if_due(router: Router, event: Event, now: float) -> Router:
+    election = router.election
+    relieved = router.state is not State.MASTER and heard_by_all(router, election.resigned_at)
+    timed_out = election.release_due is not None and now >= election.release_due
+    abandoned = router.pid is None or router.settings.observe_only or isinstance(event, Stopping)
+    if not (relieved or timed_out or abandoned or router.lever is None):
+        return router
+    alone = timed_out and not relieved and election.cause is Cause.GATEWAY_LOST
+    phase = Phase.DRAINED if election.draining else Phase.ALONE if alone else Phase.STEADY
+    return replace(router, election=replace(election, phase=phase, release_due=None))
+
+
+def _with_standing(router: Router, now: float) -> tuple[Router, list[Action]]:
+    """Write what the track file should hold, once it was read and where it holds something else."""
+    election = router.election
+    wanted = _wanted(router)
+    if wanted != election.standing:
+        election = replace(election, standing=wanted)
+    again = election.rewrite_due is not None and now >= election.rewrite_due
+    actions: list[Action] = []
+    if router.lever and election.lever_read and (again or wanted != election.ordered):
+        election = replace(election, ordered=wanted, rewrite_due=None)
+        actions.append(WriteStanding(router.lever, wanted))
+    if election is not router.election:
+        router = replace(router, election=election)
+    return router, actions
+
+
+def _wanted(router: Router) -> int:
+    election = router.election
+    if router.lever is None:
+        return 0
+    if router.settings.observe_only:  # touch nothing, but leave no router in FAULT
+        found = election.ordered or 0
+        return found if found > RESIGNING else 0
+    if election.phase is Phase.RESIGNING:
+        return RESIGNING
+    return standing(router, tried=election.tried, draining=election.draining)

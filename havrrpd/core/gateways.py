@@ -1,0 +1,218 @@
+"""Whether a MASTER reaches its gateways: what to probe, when, and what follows.
+
+`fall` failures in a row lose a gateway, `rise` successes restore it. While the last probes speak
+against the verdict, or have not been answered yet, the next one follows at `retry_interval`: so a
+loss is known (fall - 1) x retry_interval + timeout after the first missed probe. Only a MASTER
+probes; a node that loses the role forgets what it knew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from havrrpd.core.messages import (
+    Action,
+    DefaultRoutesListed,
+    Event,
+    GatewayProbed,
+    ListDefaultRoutes,
+    ProbeGateway,
+    StopProbing,
+)
+from havrrpd.core.model import (
+    Gateway,
+    GatewayCheck,
+    HealthCheck,
+    IPAddress,
+    IPInterface,
+    Outcome,
+    Router,
+    State,
+    Verdict,
+)
+
+ROUTES_INTERVAL = 10.0  # seconds between two looks at the default routes
+
+
+def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
+    """The router after its gateways had their say, and the probes that are due."""
+    if isinstance(event, GatewayProbed):
+        router = _counted(router, event)
+    if router.settings.health_check.interval == 0 or router.state is not State.MASTER:
+        return _stopped(router)
+    if isinstance(event, DefaultRoutesListed):
+        router = replace(router, default_gateways=event.gateways)
+    router, listing = _list_routes_if_due(router, now)
+    checks = _wanted_checks(router, now)
+    if isinstance(event, GatewayProbed):
+        checks = tuple(_judged(c, event, router.settings.health_check, now) for c in checks)
+    checks, probes = _due_probes(router, checks, now)
+    verdict = connectivity(checks, router.settings.health_check.require)
+    if checks != router.checks or verdict is not router.connectivity:
+        router = replace(router, checks=checks, connectivity=verdict)
+    return router, (*listing, *probes)
+
+
+def deadlines(router: Router) -> Iterator[float]:
+    yield from (check.due for check in router.checks)
+    if router.routes_due is not None:
+        yield router.routes_due
+
+
+def connectivity(checks: tuple[GatewayCheck, ...], require: str) -> Verdict:
+    """The verdict on all gateways together. require "all": one lost gateway loses the router."""
+    verdicts = [check.verdict for check in checks]
+    if not verdicts:
+        return Verdict.UNCHECKED
+    enough = all if require == "all" else any
+    if enough(v is Verdict.REACHABLE for v in verdicts):
+        return Verdict.REACHABLE
+    too_many = any if require == "all" else all
+    return Verdict.LOST if too_many(v is Verdict.LOST for v in verdicts) else Verdict.UNCHECKED
+
+
+def restored(router: Router) -> bool:
+    """Whether the gateways have answered `rise` times in a row, as many of them as required."""
+    rise = router.settings.health_check.rise
+    enough = all if router.settings.health_check.require == "all" else any
+    return router.connectivity is Verdict.REACHABLE and enough(
+        check.successes_in_a_row >= rise for check in router.checks
+    )
+
+
+def gateways_of(router: Router) -> tuple[Gateway, ...]:
+    """Those configured, else the next hops of virtual_routes, else the default routes."""
+    if configured := router.settings.health_check.gateways:
+        return tuple(Gateway(a, _interface_towards(router, a)) for a in configured)
+    hops = {
+        Gateway(route.via, route.interface or _interface_towards(router, route.via)): None
+        for instance in router.instances
+        for route in instance.config.virtual_routes
+        if route.via is not None
+    }
+    return tuple(hops) or router.default_gateways
+
+
+def _stopped(router: Router) -> tuple[Router, tuple[Action, ...]]:
+    if not router.checks and not router.default_gateways and router.routes_due is None:
+        return router, ()
+    silent = replace(
+        router,
+        checks=(),
+        default_gateways=(),
+        routes_due=None,
+        connectivity=Verdict.UNCHECKED,
+    )
+    return silent, (StopProbing(),)
+
+
+def _counted(router: Router, event: GatewayProbed) -> Router:
+    key = (event.gateway, event.method, event.outcome)
+    return replace(router, probes={**router.probes, key: router.probes.get(key, 0) + 1})
+
+
+def _list_routes_if_due(router: Router, now: float) -> tuple[Router, tuple[Action, ...]]:
+    if gateways_of(replace(router, default_gateways=())):
+        return replace(router, routes_due=None) if router.routes_due is not None else router, ()
+    if router.routes_due is not None and now < router.routes_due:
+        return router, ()
+    return replace(router, routes_due=now + ROUTES_INTERVAL), (ListDefaultRoutes(),)
+
+
+def _wanted_checks(router: Router, now: float) -> tuple[GatewayCheck, ...]:
+    known = {check.gateway: check for check in router.checks}
+    return tuple(known.get(g) or GatewayCheck(g, due=now) for g in gateways_of(router))
+
+
+def _due_probes(
+    router: Router, checks: tuple[GatewayCheck, ...], now: float
+) -> tuple[tuple[GatewayCheck, ...], tuple[Action, ...]]:
+    health_check = router.settings.health_check
+    kept, probes = [], []
+    for check in checks:
+        if now < check.due:
+            kept.append(check)
+            continue
+        wait = _until_next(check, health_check)
+        on_time = now - check.due < wait  # else we were stalled: do not catch up in a burst
+        kept.append(replace(check, due=(check.due if on_time else now) + wait))
+        probes.append(
+            ProbeGateway(
+                check.gateway,
+                _source_for(router, check.gateway),
+                health_check.timeout,
+                health_check.methods,
+            )
+        )
+    return tuple(kept), tuple(probes)
+
+
+def _until_next(check: GatewayCheck, health_check: HealthCheck) -> float:
+    """From an unanswered probe to the next one."""
+    settled = check.verdict is Verdict.LOST and check.successes_in_a_row == 0
+    quick = min(health_check.retry_interval, health_check.interval)
+    return health_check.interval if settled else quick
+
+
+def _judged(
+    check: GatewayCheck, event: GatewayProbed, health_check: HealthCheck, now: float
+) -> GatewayCheck:
+    if event.gateway != check.gateway or event.outcome is Outcome.DISCARDED:
+        return check
+    if event.outcome is Outcome.REPLY:
+        return _answered(check, event, health_check, now)
+    if event.sent_at < check.answered:  # a later probe was answered already
+        return check
+    failures = check.failures_in_a_row + 1
+    return replace(
+        check,
+        verdict=Verdict.LOST if failures >= health_check.fall else check.verdict,
+        failures_in_a_row=failures,
+        successes_in_a_row=0,
+        checked_at=now,
+    )
+
+
+def _answered(
+    check: GatewayCheck, event: GatewayProbed, health_check: HealthCheck, now: float
+) -> GatewayCheck:
+    successes = check.successes_in_a_row + 1
+    back = check.verdict is not Verdict.LOST or successes >= health_check.rise
+    return replace(
+        check,
+        verdict=Verdict.REACHABLE if back else Verdict.LOST,
+        failures_in_a_row=0,
+        successes_in_a_row=successes,
+        method=event.method,
+        rtt_seconds=event.rtt_seconds,
+        checked_at=now,
+        answered=max(event.sent_at, check.answered),
+        due=event.sent_at + health_check.interval if back else check.due,
+    )
+
+
+def _interface_towards(router: Router, address: IPAddress) -> str | None:
+    """The interface on whose network the address is, by what keepalived or the kernel gave it."""
+    configured = (
+        (virtual.interface, virtual.address)
+        for instance in router.instances
+        for virtual in instance.config.virtual_addresses
+    )
+    for interface, own in (*configured, *router.addresses):
+        if address in own.network and own.network.prefixlen < own.max_prefixlen:
+            return interface
+    return None
+
+
+def _source_for(router: Router, gateway: Gateway) -> IPInterface | None:
+    """An address to ask from: on the gateway's network if there is one, else on its interface."""
+    own = [
+        address
+        for interface, address in router.addresses
+        if address.version == gateway.address.version and gateway.interface in (interface, None)
+    ]
+    near = [address for address in own if gateway.address in address.network]
+    if gateway.interface is None:
+        return min(near, default=None)
+    return min(near or own, default=None)

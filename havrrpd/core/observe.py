@@ -1,0 +1,207 @@
+"""Events into records: what was seen, before anything is concluded from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from havrrpd.core import wire
+from havrrpd.core.messages import (
+    AddressAdded,
+    AddressRemoved,
+    AdvertHeard,
+    AdvertSent,
+    DeadlinePassed,
+    DefaultRoutesListed,
+    DrainChanged,
+    Event,
+    FailoverRequested,
+    GatewayProbed,
+    KeepalivedEnded,
+    KeepalivedReloaded,
+    KeepalivedStarted,
+    KernelListed,
+    LinkChanged,
+    LinkRemoved,
+    NotifyWatched,
+    SettingsChanged,
+    StandingFailed,
+    StandingRead,
+    StandingWritten,
+    StateNotified,
+    Stopping,
+    WireWatched,
+)
+from havrrpd.core.model import (
+    Evidence,
+    Instance,
+    InstanceConfig,
+    IPInterface,
+    KeepalivedConfig,
+    Router,
+    State,
+    VirtualAddress,
+)
+from havrrpd.core.priority import effective_priority
+
+
+def observe(router: Router, event: Event, now: float) -> Router:
+    """The router with the fact recorded."""
+    match event:
+        case AdvertSent() | AdvertHeard():
+            return _advert(router, event, now)
+        case KeepalivedStarted():
+            return _started(router, event)
+        case KeepalivedReloaded(config):
+            return _configured(router, config)
+        case KeepalivedEnded(pid):
+            return _ended(router, pid, now)
+        case KernelListed(links, addresses):
+            listed = replace(router, listed=True, links=dict(links), addresses=addresses)
+            return _each(listed, lambda i: replace(i, present=_present(i.config, addresses)))
+        case LinkChanged(interface, up):
+            return _link(replace(router, links={**router.links, interface: up}), interface, up, now)
+        case LinkRemoved(interface):
+            return _link_removed(router, interface, now)
+        case AddressAdded(interface, address):
+            added = replace(router, addresses=router.addresses | {(interface, address)})
+            return _virtual(added, interface, address, _added)
+        case AddressRemoved(interface, address):
+            removed = replace(router, addresses=router.addresses - {(interface, address)})
+            return _virtual(removed, interface, address, lambda i, v: _removed(i, v, now))
+        case NotifyWatched(watched):
+            return replace(router, notify_watched=watched)
+        case StateNotified(name, word):
+            return _each(router, lambda i: replace(i, word=word) if i.config.name == name else i)
+        case WireWatched(watched):
+            return replace(router, wire_watched=watched, wire_since=now)
+        case SettingsChanged(settings):
+            return replace(router, settings=settings)
+        case (
+            GatewayProbed()
+            | DefaultRoutesListed()
+            | FailoverRequested()
+            | DrainChanged()
+            | StandingRead()
+            | StandingWritten()
+            | StandingFailed()
+            | DeadlinePassed()
+            | Stopping()
+        ):
+            return router
+
+
+def _each(router: Router, change: Callable[[Instance], Instance]) -> Router:
+    return replace(router, instances=tuple(change(i) for i in router.instances))
+
+
+def _started(router: Router, event: KeepalivedStarted) -> Router:
+    router = replace(router, pid=event.pid, namespace=event.namespace)
+    router = _configured(router, event.config)
+
+    def fresh(instance: Instance) -> Instance:
+        return replace(
+            instance,
+            word=None,
+            priority_seen=None,
+            evidence=replace(instance.evidence, process_started=event.running_since),
+        )
+
+    return _each(router, fresh)
+
+
+def _configured(router: Router, config: KeepalivedConfig) -> Router:
+    """Instances keep what is known of them where name, VRID and interface are still the same."""
+    known = {_identity(i.config): i for i in router.instances}
+
+    def made(c: InstanceConfig) -> Instance:
+        instance = known.get(_identity(c), Instance(c, evidence=Evidence()))
+        return replace(instance, config=c, present=_present(c, router.addresses))
+
+    return replace(router, config=config, instances=tuple(made(c) for c in config.instances))
+
+
+def _identity(config: InstanceConfig) -> tuple[str, int, str]:
+    return config.name, config.vrid, config.interface
+
+
+def _ended(router: Router, pid: int, now: float) -> Router:
+    if router.pid != pid:
+        return router
+    router = replace(router, pid=None)
+    return _each(router, lambda i: replace(i, evidence=replace(i.evidence, process_ended=now)))
+
+
+def _present(
+    config: InstanceConfig, addresses: frozenset[tuple[str, IPInterface]]
+) -> frozenset[VirtualAddress]:
+    return frozenset(v for v in config.virtual_addresses if (v.interface, v.address) in addresses)
+
+
+def _link(router: Router, interface: str, up: bool, now: float) -> Router:
+    return router if up else _each(router, lambda i: _link_lost(i, interface, now))
+
+
+def _link_lost(instance: Instance, interface: str, now: float) -> Instance:
+    config = instance.config
+    used = {config.interface, *(v.interface for v in config.virtual_addresses)}
+    if interface not in used:
+        return instance
+    return replace(instance, evidence=replace(instance.evidence, link_down=now))
+
+
+def _link_removed(router: Router, interface: str, now: float) -> Router:
+    """The kernel removes the addresses of an interface with it, and need not say so."""
+    links = {name: up for name, up in router.links.items() if name != interface}
+    addresses = frozenset(a for a in router.addresses if a[0] != interface)
+    router = replace(router, links=links, addresses=addresses)
+    router = _each(router, lambda i: replace(i, present=_present(i.config, addresses)))
+    return _each(router, lambda i: _link_lost(i, interface, now))
+
+
+def _virtual(
+    router: Router,
+    interface: str,
+    address: IPInterface,
+    change: Callable[[Instance, VirtualAddress], Instance],
+) -> Router:
+    def changed(instance: Instance) -> Instance:
+        for virtual in instance.config.virtual_addresses:
+            if virtual.address == address and virtual.interface == interface:
+                return change(instance, virtual)
+        return instance
+
+    return _each(router, changed)
+
+
+def _added(instance: Instance, virtual: VirtualAddress) -> Instance:
+    return replace(instance, present=instance.present | {virtual})
+
+
+def _removed(instance: Instance, virtual: VirtualAddress, now: float) -> Instance:
+    evidence = instance.evidence
+    if instance.state is State.MASTER:
+        evidence = replace(evidence, address_removed=now)
+    return replace(instance, present=instance.present - {virtual}, evidence=evidence)
+
+
+def _advert(router: Router, event: AdvertSent | AdvertHeard, now: float) -> Router:
+    """To the instance of that VRID on that interface and of the same address family."""
+
+    def seen(instance: Instance) -> Instance:
+        config = instance.config
+        if config.vrid != event.vrid or config.interface != event.interface:
+            return instance
+        if not _same_family(config, event):
+            return instance
+        if isinstance(event, AdvertSent):
+            return wire.sent(instance, event, now)
+        return wire.heard(instance, event, effective_priority(router, instance), now)
+
+    return _each(router, seen)
+
+
+def _same_family(config: InstanceConfig, event: AdvertSent | AdvertHeard) -> bool:
+    """One VRID can be an IPv4 and an IPv6 virtual router on one interface, RFC 9568 section 1."""
+    plain = [v for v in config.virtual_addresses if not v.excluded] or config.virtual_addresses
+    return not plain or plain[0].address.version == event.source.version

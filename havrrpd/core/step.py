@@ -1,0 +1,78 @@
+"""One event in, the router after it and the actions to perform out. The house's front door.
+
+    (router, event, now) -> observe -> states -> gateways -> election -> problems -> reports
+
+Works on one router, in time that does not depend on how many there are. Same input, same output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from havrrpd.core import election, gateways
+from havrrpd.core.messages import Action, Event, ReportProblem, ReportTransition
+from havrrpd.core.model import Instance, Problem, Router
+from havrrpd.core.observe import observe
+from havrrpd.core.problems import problem_deadlines, with_problems
+from havrrpd.core.wire import forget_silent, silent_at
+from havrrpd.core.witnesses import with_state
+
+
+def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
+    """The router after the event, and the actions that follow from it, in order."""
+    before = router
+    router = _with_states(observe(router, event, now), now)
+    router, probing = gateways.step(router, event, now)
+    router, moving = election.step(before, router, event, now)
+    router = with_problems(router, now)
+    return router, (*moving, *probing, *_reports(before, router))
+
+
+def next_deadline(router: Router) -> float | None:
+    """When the daemon must step this router with DeadlinePassed if nothing happens before."""
+    return min(_deadlines(router), default=None)
+
+
+def _deadlines(router: Router) -> Iterator[float]:
+    yield from gateways.deadlines(router)
+    yield from election.deadlines(router)
+    yield from problem_deadlines(router)
+    for instance in router.instances:
+        if instance.disagreement is not None:
+            yield instance.disagreement + router.settings.settle
+        yield from (silent_at(instance, master) for master in instance.masters)
+
+
+def _with_states(router: Router, now: float) -> Router:
+    instances = tuple(
+        with_state(router, forget_silent(instance, now), now) for instance in router.instances
+    )
+    return router if instances == router.instances else replace(router, instances=instances)
+
+
+def _reports(before: Router, after: Router) -> Iterator[Action]:
+    earlier = {instance.config.name: instance for instance in before.instances}
+    for instance in after.instances:
+        was = earlier.get(instance.config.name)
+        yield from _transition(was, instance)
+        yield from _problems(
+            instance.config.name, was.problems if was else frozenset(), instance.problems
+        )
+    yield from _problems(None, before.problems, after.problems)
+
+
+def _transition(was: Instance | None, instance: Instance) -> Iterator[Action]:
+    last = instance.last_transition
+    if last and (was is None or was.last_transition is not last):
+        yield ReportTransition(instance.config.name, last.old, last.new, last.cause)
+
+
+def _problems(
+    instance: str | None, before: frozenset[Problem], after: frozenset[Problem]
+) -> Iterator[Action]:
+    if before == after:
+        return
+    for problem in Problem:
+        if (problem in before) is not (problem in after):
+            yield ReportProblem(instance, problem, problem in after)
