@@ -1,0 +1,49 @@
+"""havrrpd in the lab: its configuration as text, the directories it needs, and its start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import havrrpd
+from havrrpd.lab.keepalived import LEVER_DIR, NOTIFY_DIR
+from havrrpd.lab.node import Node
+from havrrpd.lab.process import Process
+from havrrpd.lab.router import Router
+
+CONFIG = "/run/havrrpd/havrrpd.toml"
+
+
+def configuration(node: str, health_interval: float, more: str = "") -> str:
+    """The node's havrrpd.toml; `more` is appended, tables of its own."""
+    return f"""[node]
+name = "{node}"
+
+[health_check]
+interval = {health_interval:.3f}
+
+[paths]
+state_dir = "/run/havrrpd/state"
+
+{more}"""
+
+
+def prepare(node: Node, routers: Iterable[Router]) -> None:
+    """What tmpfiles.d does on a real node, and the FIFOs, which must be there before keepalived."""
+    for directory in (NOTIFY_DIR, LEVER_DIR, "/run/havrrpd/state"):
+        node.path(directory).mkdir(parents=True, mode=0o750, exist_ok=True)
+    for router in routers:
+        os.mkfifo(node.path(f"{NOTIFY_DIR}/{router.id}"), 0o600)
+
+
+def start(node: Node, text: str) -> Process:
+    """Start it as systemd would, with this configuration."""
+    node.path(CONFIG).write_text(text)
+    source = str(Path(havrrpd.__file__).parents[1])
+    return node.start(
+        [sys.executable, "-m", "havrrpd", "run", "--config", CONFIG],
+        log=f"{node.name}-havrrpd.log",
+        environment={"PYTHONPATH": source},
+    )

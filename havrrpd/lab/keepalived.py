@@ -1,0 +1,149 @@
+"""keepalived in the lab: its configuration as text, and its two processes on a node."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from havrrpd.lab.network import UPSTREAM_ADDRESSES
+from havrrpd.lab.node import Node
+from havrrpd.lab.process import Process, children, send
+from havrrpd.lab.router import Router
+from havrrpd.lab.waiting import wait_until
+
+NOTIFY_DIR = "/run/havrrpd/notify"
+LEVER_DIR = "/run/havrrpd/levers"
+HA_CONFS = "/run/ha_confs"
+
+
+@dataclass(frozen=True, slots=True)
+class Vrrp:
+    """How the routers' keepalived is configured, in keepalived.conf's words."""
+
+    base_priority: int = 150
+    priorities: Mapping[str, int] = field(default_factory=dict)  # node -> another base
+    advert_int: float = 1
+    version: int = 2
+    nopreempt: bool = True
+    fifo: bool = True
+    lever: bool = True
+
+
+def configuration(router: Router, node: str, vrrp: Vrrp) -> str:
+    """keepalived.conf of a router on a node, laid out as Neutron does."""
+    nopreempt = "    nopreempt\n" if vrrp.nopreempt else ""
+    track = "    track_file {\n        havrrpd\n    }\n" if vrrp.lever else ""
+    excluded = "".join(
+        f"        {address} dev {interface} no_track\n"
+        for interface, addresses in (
+            (router.qr, router.project_addresses),
+            (router.qg, router.provider_addresses),
+        )
+        for address in addresses
+    )
+    routes = "".join(
+        f"        {destination} via {gateway.split('/')[0]} dev {router.qg}"
+        " no_track protocol static\n"
+        for destination, gateway in zip(("0.0.0.0/0", "::/0"), UPSTREAM_ADDRESSES, strict=True)
+    )
+    return f"""{_global(router, node, vrrp)}
+vrrp_instance VR_{router.vrid} {{
+    state BACKUP
+    interface {router.ha}
+    virtual_router_id {router.vrid}
+    priority {vrrp.priorities.get(node, vrrp.base_priority)}
+    garp_master_delay 60
+{nopreempt}    advert_int {vrrp.advert_int:g}
+    track_interface {{
+        {router.ha}
+    }}
+{track}    virtual_ipaddress {{
+        {router.virtual_address} dev {router.ha}
+    }}
+    virtual_ipaddress_excluded {{
+{excluded}    }}
+    virtual_routes {{
+{routes}    }}
+}}
+"""
+
+
+def _global(router: Router, node: str, vrrp: Vrrp) -> str:
+    fifo = f"    vrrp_notify_fifo {NOTIFY_DIR}/{router.id} root\n" if vrrp.fifo else ""
+    version = f"    vrrp_version {vrrp.version}\n" if vrrp.version != 2 else ""
+    lever = f"""
+track_file havrrpd {{
+    file {LEVER_DIR}/{router.id}
+    weight 1
+    init_file 0
+}}
+"""
+    definitions = f"global_defs {{\n    router_id {node}\n{fifo}{version}}}\n"
+    return definitions + (lever if vrrp.lever else "")
+
+
+class Keepalived:
+    """keepalived of one router on one node: the main process and its VRRP child."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        wait_until(lambda: children(process.pid), 5.0, f"keepalived's child, see {process.log}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def vrrp_pid(self) -> int | None:
+        """None while it is dead and not yet respawned."""
+        return next(iter(children(self.pid)), None)
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    def stop(self) -> None:
+        """SIGTERM: it resigns with a priority-0 advert and takes its addresses away."""
+        self._process.signal(signal.SIGTERM)
+        self._process.wait(10.0)
+
+    def kill(self) -> None:
+        """SIGKILL for both, the main process held meanwhile so that it respawns no child."""
+        for pid in self._held_pids():
+            send(pid, signal.SIGKILL)
+        self._process.wait(10.0)
+
+    def reload(self) -> None:
+        self._process.signal(signal.SIGHUP)
+
+    def pause(self) -> None:
+        """SIGSTOP for both: hung, with all that it holds."""
+        for pid in self._held_pids():
+            send(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in (*children(self.pid), self.pid):
+            send(pid, signal.SIGCONT)
+
+    def _held_pids(self) -> list[int]:
+        self._process.signal(signal.SIGSTOP)
+        return [*children(self.pid), self.pid]
+
+
+def start(node: Node, router: Router, vrrp: Vrrp) -> Keepalived:
+    """Write the configuration and start keepalived in the router's namespace, as Neutron does."""
+    directory = f"{HA_CONFS}/{router.id}"
+    node.path(directory).mkdir(parents=True, exist_ok=True)
+    conf = f"{directory}/keepalived.conf"
+    node.path(conf).write_text(configuration(router, node.name, vrrp))
+    process = node.start(
+        [
+            *("ip", "netns", "exec", router.namespace),
+            *("keepalived", "-n", "-l", "-D", "-P", "-f", conf),
+            *("-p", f"{HA_CONFS}/{router.id}.pid", "-r", f"{HA_CONFS}/{router.id}.pid-vrrp"),
+        ],
+        log=f"{node.name}-keepalived-{router.number}.log",
+        environment={"TMPDIR": directory},  # keepalived's dumps of one node, not of all
+    )
+    return Keepalived(process)
