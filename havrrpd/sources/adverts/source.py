@@ -1,0 +1,245 @@
+"""Follows the adverts of all routers: one tap on each VRRP interface, one task for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched
+from havrrpd.core.model import InstanceConfig
+from havrrpd.sources.adverts.decode import Advert, Reason, Rejected, decode
+from havrrpd.sources.adverts.wires import Watch, Wire, identity, vrids_by_interface
+
+OVERRUN = "overrun"  # in `rejected`: packets that the kernel dropped, as a buffer was full
+
+_BATCH = 64  # packets of one tap, and taps to open, before others have their turn
+_TICK = 1.0
+_NAMESPACE_CHECK = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Adverts:
+    """Emits AdvertSent, AdvertHeard and WireWatched. `emit` is called on the loop and only queues.
+
+    `rejected` counts packets by reason. When they are many, the kernel holds those of foreign
+    VRIDs back, so for these the count is a lower bound.
+    """
+
+    def __init__(self, emit: Callable[[str, Event], None]) -> None:
+        self.rejected: Counter[str] = Counter({reason.value: 0 for reason in Reason})
+        self.rejected[OVERRUN] = 0
+        self.progressed_at = time.monotonic()
+        self._emit = emit
+        self._wake = asyncio.Event()
+        self._epoll = select.epoll()
+        self._watches: dict[str, Watch] = {}
+        self._open: dict[int, Wire] = {}  # by descriptor
+        self._closed: dict[Wire, None] = {}  # to be opened at their retry_at
+        self._narrowed: dict[Wire, None] = {}
+        self._unsettled: dict[Watch, None] = {}  # whose WireWatched may have changed
+
+    def watch(self, router: str, netns: Path, instances: tuple[InstanceConfig, ...]) -> None:
+        """Tap the interfaces of `instances` from now on, and those only; WireWatched follows.
+
+        Taps whose interface stays are kept, so a reload misses nothing.
+        """
+        known = self._watches.get(router)
+        if known is not None and known.netns != netns:
+            self.unwatch(router)
+        watch = self._watches.setdefault(router, Watch(router, netns))
+        wanted = vrids_by_interface(instances)
+        for gone in watch.wires.keys() - wanted.keys():
+            self._close(watch.wires.pop(gone))
+        for interface, vrids in wanted.items():
+            self._want(watch, interface, vrids)
+        watch.told = None
+        self._unsettled[watch] = None
+        self._wake.set()
+
+    def unwatch(self, router: str) -> None:
+        """Close all taps of the router; nothing is emitted for it any more."""
+        watch = self._watches.pop(router, None)
+        if watch is None:
+            return
+        self._unsettled.pop(watch, None)
+        for wire in watch.wires.values():
+            self._close(wire)
+
+    def refresh(self, router: str) -> None:
+        """Look at the router's interfaces now: a link came up, or was made again."""
+        watch = self._watches.get(router)
+        if watch is None:
+            return
+        for wire in watch.wires.values():
+            if wire.tap is None:
+                wire.retry_now()
+            elif not wire.tap.is_current():
+                self._lose(wire, "the interface was made again")
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follow the wires until cancelled; once."""
+        loop = asyncio.get_running_loop()
+        # One epoll of our own: an error on a tap stays out of the loop, and looking at a thousand
+        # silent taps once a second is one system call.
+        loop.add_reader(self._epoll.fileno(), self._wake.set)
+        try:
+            await self._follow(loop)
+        finally:
+            loop.remove_reader(self._epoll.fileno())
+            for router in list(self._watches):
+                self.unwatch(router)
+            self._epoll.close()
+
+    async def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
+        tick_at = time.monotonic() + _TICK
+        while True:
+            timer = loop.call_later(self._patience(tick_at), self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
+            self._wake.clear()
+            now = self.progressed_at = time.monotonic()
+            if now >= tick_at:
+                tick_at = now + _TICK
+                self._tick(now)
+            self._open_due(now)
+            self._drain_ready(now)
+            self._settle()
+            await asyncio.sleep(0)  # with work left, the wait above would not yield
+
+    def _patience(self, tick_at: float) -> float:
+        """Seconds until there is something to do, if no packet comes."""
+        due = min((wire.retry_at for wire in self._closed), default=tick_at)
+        return max(0.0, min(due, tick_at) - time.monotonic())
+
+    def _tick(self, now: float) -> None:
+        for watch in self._watches.values():
+            if watch.namespace is not None and now >= watch.check_at:
+                watch.check_at = now + _NAMESPACE_CHECK
+                self._check_namespace(watch)
+        for wire in list(self._narrowed):
+            wire.widen_if_due(now)
+            if not wire.narrowed:
+                del self._narrowed[wire]
+
+    def _check_namespace(self, watch: Watch) -> None:
+        """Let go of a namespace that was removed: an open socket keeps it and all its links."""
+        if identity(watch.netns) == watch.namespace:
+            return
+        watch.namespace = None
+        for wire in watch.wires.values():
+            if wire.tap is not None:
+                self._lose(wire, "the namespace is gone")
+
+    # --- wires: wanted, opened, lost, closed ---
+
+    def _want(self, watch: Watch, interface: str, vrids: frozenset[int]) -> None:
+        wire = watch.wires.get(interface)
+        if wire is not None:
+            wire.want(vrids)
+            return
+        wire = watch.wires[interface] = Wire(watch, interface, vrids)
+        self._closed[wire] = None
+
+    def _open_due(self, now: float) -> None:
+        due = [wire for wire in self._closed if wire.retry_at <= now]
+        for wire in due[:_BATCH]:
+            self._unsettled[wire.watch] = None
+            self._try_to_open(wire, now)
+
+    def _try_to_open(self, wire: Wire, now: float) -> None:
+        router, interface = wire.watch.router, wire.interface
+        try:
+            wire.open(now)
+        except OSError as error:
+            if wire.watch.may_complain(f"open {interface}", now):
+                _log.warning(
+                    "wire.open_failed", router=router, interface=interface, error=str(error)
+                )
+            return
+        assert wire.tap is not None
+        self._epoll.register(wire.tap.fileno(), select.EPOLLIN)
+        self._open[wire.tap.fileno()] = wire
+        del self._closed[wire]
+        _log.info("wire.opened", router=router, interface=interface)
+
+    def _lose(self, wire: Wire, error: str) -> None:
+        """The tap is of no use any more: say so, and try again, with back-off."""
+        _log.warning("wire.lost", router=wire.watch.router, interface=wire.interface, error=error)
+        self._close(wire)
+        wire.retry_now()
+        self._closed[wire] = None
+        self._unsettled[wire.watch] = None
+
+    def _close(self, wire: Wire) -> None:
+        self._closed.pop(wire, None)
+        self._narrowed.pop(wire, None)
+        if wire.tap is None:
+            return
+        self.rejected[OVERRUN] += wire.tap.take_drops()
+        self._epoll.unregister(wire.tap.fileno())
+        del self._open[wire.tap.fileno()]
+        wire.close()
+
+    def _settle(self) -> None:
+        """Say of each router that changed whether all of its wires are heard."""
+        for watch in list(self._unsettled):
+            watched = watch.is_watched
+            if watched is None:
+                continue
+            del self._unsettled[watch]
+            if watched is not watch.told:
+                watch.told = watched
+                self._emit(watch.router, WireWatched(watched))
+
+    # --- packets ---
+
+    def _drain_ready(self, now: float) -> None:
+        for descriptor, _ in self._epoll.poll(0):
+            wire = self._open[descriptor]
+            try:
+                self._drain(wire, now)
+            except OSError as error:  # ENETDOWN: the link is down or gone
+                self._lose(wire, str(error))
+
+    def _drain(self, wire: Wire, now: float) -> None:
+        """At most one batch; what is left wakes the loop again, after the others had their turn."""
+        assert wire.tap is not None
+        count = 0
+        for packet, outgoing in wire.tap.drain(_BATCH):
+            count += 1
+            advert = decode(packet, wire.vrids)
+            if isinstance(advert, Advert):
+                self._emit(wire.watch.router, _event(wire.interface, advert, outgoing))
+            else:
+                self._reject(wire, advert, now)
+        if count == _BATCH:  # only then can the buffer have been full
+            self.rejected[OVERRUN] += wire.tap.take_drops()
+
+    def _reject(self, wire: Wire, rejected: Rejected, now: float) -> None:
+        reason = rejected.reason
+        self.rejected[reason.value] += 1
+        wire.count_rejected(now)
+        if wire.narrowed:
+            self._narrowed[wire] = None
+        if not wire.watch.may_complain(reason.value, now):
+            return
+        facts = {"interface": wire.interface, "reason": reason.value}
+        if rejected.source is not None:
+            facts["source"] = str(rejected.source)
+        # Foreign VRIDs are usual where routers share a network.
+        log = _log.debug if reason is Reason.FOREIGN_VRID else _log.warning
+        log("advert.rejected", router=wire.watch.router, **facts)
+
+
+def _event(interface: str, advert: Advert, outgoing: bool) -> AdvertSent | AdvertHeard:
+    if outgoing:
+        return AdvertSent(interface, advert.vrid, advert.source, advert.priority)
+    return AdvertHeard(interface, advert.vrid, advert.source, advert.priority, advert.advert_int)
