@@ -218,6 +218,8 @@ def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Actio
 
 def _turn_failed(router: Router, now: float) -> tuple[Router, list[Action]]:
     """The gateways are lost: resign, but not before the turn has lasted long enough."""
+    if refusal(router) is not None:
+        return router, []
     election = router.election
     due = (election.turn_since or 0.0) + dwell(router, election.turns)
     if election.turns and now < due:
@@ -227,10 +229,11 @@ def _turn_failed(router: Router, now: float) -> tuple[Router, list[Action]]:
 
 
 def _no_longer_dwelling(router: Router) -> Router:
-    if router.election.phase is not Phase.DWELLING:
+    election = router.election
+    if election.phase is not Phase.DWELLING and election.retry_due is None:
         return router
-    election = replace(router.election, phase=Phase.STEADY, retry_due=None)
-    return replace(router, election=election)
+    phase = Phase.STEADY if election.phase is Phase.DWELLING else election.phase
+    return replace(router, election=replace(election, phase=phase, retry_due=None))
 
 
 def _resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Action]]:

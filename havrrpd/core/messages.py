@@ -36,6 +36,14 @@ class KeepalivedStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepalivedAbsent:
+    """A router that the configuration names has no living keepalived; its file says what it is."""
+
+    namespace: str | None
+    config: KeepalivedConfig
+
+
+@dataclass(frozen=True, slots=True)
 class KeepalivedReloaded:
     config: KeepalivedConfig
 
@@ -207,6 +215,7 @@ class Stopping:
 KernelEvent = KernelListed | LinkChanged | LinkRemoved | AddressAdded | AddressRemoved
 Event = (
     KeepalivedStarted
+    | KeepalivedAbsent
     | KeepalivedReloaded
     | KeepalivedEnded
     | KernelEvent

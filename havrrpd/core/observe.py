@@ -17,6 +17,7 @@ from havrrpd.core.messages import (
     Event,
     FailoverRequested,
     GatewayProbed,
+    KeepalivedAbsent,
     KeepalivedEnded,
     KeepalivedReloaded,
     KeepalivedStarted,
@@ -52,6 +53,8 @@ def observe(router: Router, event: Event, now: float) -> Router:
             return _advert(router, event, now)
         case KeepalivedStarted():
             return _started(router, event)
+        case KeepalivedAbsent(namespace, config):
+            return _configured(replace(router, namespace=namespace), config)
         case KeepalivedReloaded(config):
             return _configured(router, config)
         case KeepalivedEnded(pid):

@@ -1,0 +1,385 @@
+"""The one loop: sources emit, steps decide, levers act, views read. Decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from typing import Any
+
+import structlog
+import uvloop
+from aiohttp.web import AppRunner
+
+from havrrpd import __version__, config, logs, systemd
+from havrrpd.config import Config, ConfigError
+from havrrpd.core.election import refusal
+from havrrpd.core.messages import (
+    Action,
+    DrainChanged,
+    Event,
+    FailoverRequested,
+    KeepalivedAbsent,
+    KeepalivedReloaded,
+    KeepalivedStarted,
+    LinkChanged,
+    ListDefaultRoutes,
+    ProbeGateway,
+    ReadStanding,
+    ReportProblem,
+    ReportResignation,
+    ReportTransition,
+    RouterGone,
+    SettingsChanged,
+    StandingFailed,
+    StandingRead,
+    StandingWritten,
+    Stopping,
+    StopProbing,
+    WriteStanding,
+)
+from havrrpd.core.model import Router
+from havrrpd.core.node import Counters, Node
+from havrrpd.lag import LagMeter
+from havrrpd.levers import drain_mark, track_file
+from havrrpd.sources.adverts import Adverts
+from havrrpd.sources.gateway import Gateways
+from havrrpd.sources.keepalived import ExplicitRouter, Keepalived
+from havrrpd.sources.netlink import Netlink
+from havrrpd.sources.notify import Notify
+from havrrpd.steps import Steps
+from havrrpd.views import web
+
+STALLED_AFTER = 5.0  # seconds without progress: a source is deaf; each comes round every second
+FIXED = ("node", "discovery", "paths", "web", "log")  # tables that only a restart can change
+
+log = structlog.get_logger()
+
+
+def run(config_path: str | None) -> int:
+    """Serve until SIGTERM or SIGINT. Raises ConfigError; OSError when a socket can't be had."""
+    loaded = config.load(config_path)
+    logs.configure(loaded.log.level, loaded.log.format)
+    return uvloop.run(_serve(loaded, config_path))
+
+
+async def _serve(loaded: Config, config_path: str | None) -> int:
+    daemon = Daemon(loaded, config_path)
+    await daemon.serve()
+    return 0
+
+
+class Daemon:
+    """Wires sources, steps, levers and views together, and is the Control behind the socket."""
+
+    def __init__(self, loaded: Config, config_path: str | None) -> None:
+        self._config = loaded
+        self._config_path = config_path
+        self._started_at = time.monotonic()
+        self._reloaded_at = time.time()
+        self._reload_successful = True
+        self._draining = drain_mark.is_drained(Path(loaded.paths.state_dir))
+        self._steps = Steps(self._arrived, self._perform)
+        emit = self._steps.emit
+        self._keepalived = Keepalived(
+            emit,
+            interval=loaded.discovery.interval,
+            netns_dir=Path(loaded.discovery.netns_dir),
+            explicit=_explicit(loaded),
+        )
+        self._netlink = Netlink(emit)
+        self._notify = Notify(emit)
+        self._adverts = Adverts(emit)
+        self._gateways = Gateways(emit)
+        self._lag = LagMeter()
+        self._stop = asyncio.Event()
+        self._told_ready = False
+
+    # --- the task list ---
+
+    async def serve(self) -> None:
+        self._put_levers_right()
+        runners = await self._listen()
+        log.info("daemon.started", version=__version__, node=self._config.node.name)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [self._start(group, name, job) for name, job in self._jobs()]
+                self._catch_signals()
+                await self._stop.wait()
+                log.info("daemon.stopping")
+                systemd.notify(systemd.STOPPING)
+                for router_id in self._steps.routers:
+                    self._steps.emit(router_id, Stopping())
+                self._steps.settle()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+
+    def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        return [
+            ("steps", self._steps.run()),
+            ("netlink", self._netlink.run()),
+            ("notify", self._notify.run()),
+            ("adverts", self._adverts.run()),
+            ("gateway", self._gateways.run()),
+            ("keepalived", self._keepalived.run()),
+            ("lag", self._lag.run()),
+            ("watchdog", self._feed_watchdog()),
+        ]
+
+    def _start(
+        self, group: asyncio.TaskGroup, name: str, job: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
+        return group.create_task(job, name=name)
+
+    async def _listen(self) -> list[AppRunner]:
+        listen, paths = self._config.web, self._config.paths
+        control = web.control_app(self.snapshot, self)
+        runners = [await web.serve_unix(control, paths.socket)]
+        app = web.read_only_app(self.snapshot)
+        address = listen.listen
+        runners.append(await web.serve_tcp(app, address.host, address.port, _tls(self._config)))
+        return runners
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, partial(self._asked_to_stop, number))
+        loop.add_signal_handler(signal.SIGHUP, self._reload_logged)
+
+    def _asked_to_stop(self, number: signal.Signals) -> None:
+        asyncio.get_running_loop().remove_signal_handler(number)  # a second one kills
+        self._stop.set()
+
+    async def _feed_watchdog(self) -> None:
+        """Tell systemd that all is well, while it is; and when the first routers are known."""
+        period = min(1.0, (systemd.watchdog_interval() or 2.0) / 2)
+        while True:
+            node = self.snapshot()
+            if node.ready and not self._told_ready:
+                systemd.notify(systemd.READY)
+                self._told_ready = True
+                log.info("daemon.ready", routers=len(node.routers))
+            if node.stalled_sources:
+                log.error("sources.stalled", sources=node.stalled_sources)
+            else:
+                systemd.notify(systemd.WATCHDOG)
+            await asyncio.sleep(period if self._told_ready else 0.05)
+
+    # --- events that concern the wiring ---
+
+    def _arrived(self, router_id: str, event: Event | RouterGone) -> None:
+        match event:
+            case KeepalivedStarted(_, namespace, _, _):
+                self._welcome(router_id, namespace)
+                self._watch(router_id, event)
+            case KeepalivedAbsent(namespace, _):
+                self._welcome(router_id, namespace)
+                self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
+            case KeepalivedReloaded(loaded):
+                self._follow(router_id, loaded)
+            case LinkChanged(_, True):
+                self._adverts.refresh(router_id)
+            case RouterGone():
+                log.info("router.gone", router=router_id)
+                self._forget(router_id)
+
+    def _welcome(self, router_id: str, namespace: str | None) -> None:
+        if router_id in self._steps.routers:
+            return
+        settings = self._config.settings_for(router_id, namespace)
+        self._steps.routers[router_id] = Router(router_id, settings, namespace)
+        if self._draining:
+            self._steps.emit(router_id, DrainChanged(True))
+        log.info("router.found", router=router_id, namespace=namespace)
+
+    def _watch(self, router_id: str, event: KeepalivedStarted) -> None:
+        log.info("keepalived.started", router=router_id, pid=event.pid)
+        self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
+        self._follow(router_id, event.config)
+
+    def _follow(self, router_id: str, loaded: config.KeepalivedConfig) -> None:
+        """The notifications and adverts of a router, as its configuration says where they are."""
+        if loaded.notify_fifo is None:
+            self._notify.unwatch(router_id)
+        else:
+            root = self._keepalived.root(router_id)
+            self._notify.watch(router_id, Path(loaded.notify_fifo), root)
+        netns = self._keepalived.netns_path(router_id)
+        self._adverts.watch(router_id, netns, loaded.instances)
+
+    def _forget(self, router_id: str) -> None:
+        self._netlink.unwatch(router_id)
+        self._notify.unwatch(router_id)
+        self._adverts.unwatch(router_id)
+        self._gateways.stop(router_id)
+
+    # --- actions ---
+
+    def _perform(self, router: Router, action: Action) -> None:
+        match action:
+            case WriteStanding(path, value):
+                self._steps.emit(router.id, self._write(router.id, path, value))
+            case ReadStanding(path):
+                self._steps.emit(router.id, self._read(router.id, path))
+            case ProbeGateway():
+                self._gateways.probe(router.id, self._keepalived.netns_path(router.id), action)
+            case StopProbing():
+                self._gateways.stop(router.id)
+            case ListDefaultRoutes():
+                if router.pid is not None:
+                    self._gateways.list_default_routes(router.id, router.pid)
+            case ReportTransition(instance, old, new, cause):
+                log.info(
+                    "instance.state_changed",
+                    router=router.id,
+                    vrrp_instance=instance,
+                    old=old,
+                    new=new,
+                    cause=cause,
+                )
+            case ReportProblem(instance, problem, present):
+                name = "problem.appeared" if present else "problem.cleared"
+                log.warning(name, router=router.id, vrrp_instance=instance, problem=problem)
+            case ReportResignation(cause):
+                log.warning("router.resigned", router=router.id, cause=cause)
+
+    def _write(self, router_id: str, path: str, value: int) -> Event:
+        try:
+            track_file.write(self._inside(router_id, path), value)
+        except OSError as error:
+            log.error("lever.write_failed", router=router_id, path=path, error=str(error))
+            return StandingFailed(path, value, str(error))
+        log.info("lever.written", router=router_id, path=path, standing=value)
+        return StandingWritten(path, value)
+
+    def _read(self, router_id: str, path: str) -> Event:
+        try:
+            return StandingRead(path, track_file.read(self._inside(router_id, path)))
+        except OSError as error:
+            log.error("lever.read_failed", router=router_id, path=path, error=str(error))
+            return StandingRead(path, None)
+
+    def _inside(self, router_id: str, path: str) -> Path:
+        """A path of keepalived's configuration, as its mount namespace resolves it."""
+        return self._keepalived.root(router_id) / path.lstrip("/")
+
+    def _put_levers_right(self) -> None:
+        """Before anything else: no router stays in FAULT because havrrpd died as it resigned."""
+        directory = Path(self._config.paths.lever_dir)
+        try:
+            for path in track_file.put_right_all(directory):
+                log.warning("lever.put_right", path=str(path))
+        except OSError as error:
+            log.warning("levers.not_readable", directory=str(directory), error=str(error))
+
+    # --- what may be ordered (web.Control) ---
+
+    def failover(self, router: str) -> None:
+        if reason := refusal(self._steps.routers[router]):
+            raise web.Refused(f"{router} is not failed over: {reason}")
+        log.info("failover.requested", router=router)
+        self._steps.emit(router, FailoverRequested())
+
+    def drain(self, draining: bool) -> None:
+        try:
+            drain_mark.mark(Path(self._config.paths.state_dir), drained=draining)
+        except OSError as error:
+            raise web.Refused(f"the drain can't be remembered: {error}") from error
+        log.info("drain.changed", draining=draining)
+        self._draining = draining
+        for router_id in self._steps.routers:
+            self._steps.emit(router_id, DrainChanged(draining))
+
+    def reload(self) -> None:
+        systemd.notify(systemd.reloading())
+        try:
+            fresh = config.load(self._config_path)
+            _refuse_fixed(self._config, fresh)
+        except ConfigError as error:
+            self._reload_successful = False
+            log.error("config.refused", problems=error.problems)
+            raise
+        finally:
+            systemd.notify(systemd.READY)
+        self._config = fresh
+        self._reload_successful = True
+        self._reloaded_at = time.time()
+        self._keepalived.explicit = _explicit(fresh)
+        for router in self._steps.routers.values():
+            settings = fresh.settings_for(router.id, router.namespace)
+            if settings != router.settings:
+                self._steps.emit(router.id, SettingsChanged(settings))
+        log.info("config.reloaded")
+
+    def _reload_logged(self) -> None:
+        try:
+            self.reload()
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+
+    # --- the views' one argument ---
+
+    def snapshot(self) -> Node:
+        now = time.monotonic()
+        routers = self._steps.routers
+        return Node(
+            name=self._config.node.name,
+            version=__version__,
+            now=now,
+            wall_now=time.time(),
+            started_at=self._started_at,
+            ready=self._keepalived.scanned
+            and all(r.listed or r.pid is None for r in routers.values()),
+            draining=self._draining,
+            routers=dict(routers),
+            counters=Counters(
+                self._netlink.overruns, dict(self._notify.lines), dict(self._adverts.rejected)
+            ),
+            loop_lag=self._lag.histogram(),
+            config_reload_successful=self._reload_successful,
+            config_reloaded_at=self._reloaded_at,
+            stalled_sources=self._stalled(now),
+        )
+
+    def _stalled(self, now: float) -> tuple[str, ...]:
+        watched = {
+            "steps": self._steps,
+            "netlink": self._netlink,
+            "notify": self._notify,
+            "adverts": self._adverts,
+            "gateway": self._gateways,
+            "keepalived": self._keepalived,
+        }
+        limit = STALLED_AFTER + self._config.discovery.interval
+        return tuple(name for name, w in watched.items() if now - w.progressed_at > limit)
+
+
+def _explicit(loaded: Config) -> tuple[ExplicitRouter, ...]:
+    return tuple(
+        ExplicitRouter(Path(router.keepalived_conf), router.namespace)
+        for router in loaded.explicit_routers
+    )
+
+
+def _refuse_fixed(old: Config, new: Config) -> None:
+    changed = [table for table in FIXED if getattr(old, table) != getattr(new, table)]
+    if changed:
+        raise ConfigError(
+            tuple(f"{table}: only a restart can change this table" for table in changed)
+        )
+
+
+def _tls(loaded: Config) -> SSLContext | None:
+    if not loaded.web.tls_certificate:
+        return None
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(loaded.web.tls_certificate, loaded.web.tls_key)
+    return context

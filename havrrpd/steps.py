@@ -1,0 +1,97 @@
+"""Every router's state, and the one place where it changes: an event in, a step, its actions out.
+
+Events queue up in the order in which they came; deadlines that steps named wait in a heap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable
+
+from havrrpd.core.messages import Action, DeadlinePassed, Event, RouterGone
+from havrrpd.core.model import Router
+from havrrpd.core.step import next_deadline, step
+
+BATCH = 200  # events after which others on the loop get their turn
+
+Perform = Callable[[Router, Action], None]
+Lifecycle = Callable[[str, Event | RouterGone], None]
+
+
+class Steps:
+    """Runs the core. `arrived` is told of each event ahead of its step, so that the daemon can
+    wire sources for a new router; `perform` carries out one action and must not block.
+    """
+
+    def __init__(self, arrived: Lifecycle, perform: Perform) -> None:
+        self.routers: dict[str, Router] = {}
+        self.progressed_at = time.monotonic()
+        self._arrived = arrived
+        self._perform = perform
+        self._queue: deque[tuple[str, Event | RouterGone]] = deque()
+        self._heap: list[tuple[float, str]] = []
+        self._due: dict[str, float | None] = {}
+        self._wake = asyncio.Event()
+
+    def emit(self, router_id: str, event: Event | RouterGone) -> None:
+        self._queue.append((router_id, event))
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            self._work_off()
+            self.progressed_at = time.monotonic()
+            if self._queue:
+                await asyncio.sleep(0)
+                continue
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._idle_seconds()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue  # a deadline, or the watchdog's second
+
+    def settle(self) -> None:
+        """Take every queued step now: before the daemon stops."""
+        while self._queue:
+            self._work_off()
+
+    def _work_off(self) -> None:
+        now = time.monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            due, router_id = heapq.heappop(self._heap)
+            if self._due.get(router_id) == due:
+                self._due[router_id] = None
+                self._step(router_id, DeadlinePassed())
+        for _ in range(min(BATCH, len(self._queue))):
+            router_id, event = self._queue.popleft()
+            self._arrived(router_id, event)
+            if isinstance(event, RouterGone):
+                self.routers.pop(router_id, None)
+                self._due.pop(router_id, None)
+            else:
+                self._step(router_id, event)
+
+    def _step(self, router_id: str, event: Event) -> None:
+        router = self.routers.get(router_id)
+        if router is None:
+            return  # it went while this event was on its way
+        router, actions = step(router, event, time.monotonic())
+        self.routers[router_id] = router
+        self._remember(router)
+        for action in actions:
+            self._perform(router, action)
+
+    def _remember(self, router: Router) -> None:
+        due = next_deadline(router)
+        if due is not None and due != self._due.get(router.id):
+            heapq.heappush(self._heap, (due, router.id))
+        self._due[router.id] = due
+
+    def _idle_seconds(self) -> float:
+        if not self._heap:
+            return 1.0
+        return max(0.0, min(1.0, self._heap[0][0] - time.monotonic()))

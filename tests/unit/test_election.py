@@ -1,0 +1,289 @@
+"""When a router resigns, what is written to its lever, and when the round begins anew."""
+
+from dataclasses import replace
+
+import pytest
+
+from havrrpd.core.election import dwell, find_lever, refusal
+from havrrpd.core.messages import (
+    DrainChanged,
+    FailoverRequested,
+    KeepalivedReloaded,
+    ReportResignation,
+    SettingsChanged,
+    StandingFailed,
+    StateNotified,
+    Stopping,
+    WriteStanding,
+)
+from havrrpd.core.model import (
+    Cause,
+    InstanceConfig,
+    KeepalivedConfig,
+    Phase,
+    Problem,
+    Router,
+    Settings,
+    State,
+    TrackFile,
+    Word,
+)
+from havrrpd.core.observe import observe
+from havrrpd.core.priority import rank, standing
+from tests.support import CHECKED, CONFIG, INSTANCE, LEVER, Driven, configured
+from tests.unit.test_gateways import missed, reply
+
+PREEMPTING = configured(replace(INSTANCE, preempt=True))
+
+
+def lose_gateway(driven: Driven, at: float) -> Driven:
+    for sent in (at, at + 0.5, at + 1.0):
+        driven.feed(missed(sent), at=sent + 1.0)
+    return driven
+
+
+def outage(driven: Driven) -> Driven:
+    return lose_gateway(driven.as_master(), 0.0)
+
+
+def untried(driven: Driven) -> int:
+    return standing(driven.router, tried=False, draining=False)
+
+
+def tried(driven: Driven) -> int:
+    return standing(driven.router, tried=True, draining=False)
+
+
+@pytest.mark.parametrize("base", [34, 50, 100, 150, 254])
+def test_the_standings_keep_untried_tried_and_drained_nodes_apart(base: int) -> None:
+    for node in range(50):
+        router = Router("r1", Settings(f"network{node}"))
+        config = configured(replace(INSTANCE, priority=base))
+        router = observe(router, KeepalivedReloaded(config), 0.0)
+        low = base + standing(router, tried=True, draining=False)
+        high = base + standing(router, tried=False, draining=False)
+        assert 2 <= low <= 16
+        assert 16 < high <= base
+        assert base + standing(router, tried=True, draining=True) == 1
+
+
+def test_the_rank_differs_by_node_and_is_zero_with_preemption() -> None:
+    routers = [
+        observe(Router("r1", Settings(f"network{n}")), KeepalivedReloaded(CONFIG), 0.0)
+        for n in range(20)
+    ]
+    assert len({rank(router) for router in routers}) == 20
+    assert rank(observe(routers[0], KeepalivedReloaded(PREEMPTING), 0.0)) == 0
+
+
+def test_a_base_priority_without_room_is_never_lowered() -> None:
+    driven = Driven(configured(replace(INSTANCE, priority=33))).as_backup()
+    assert (untried(driven), tried(driven)) == (0, 0)
+
+
+def test_the_standing_is_written_once_what_the_lever_holds_is_known() -> None:
+    driven = Driven().as_backup()
+    assert driven.lever == untried(driven)
+    assert driven.feed(StateNotified("VR_1", Word.BACKUP, 150)).written == []
+
+
+def test_a_lever_left_at_fault_by_a_crash_is_put_right_at_start() -> None:
+    driven = Driven(lever_holds=-254).as_backup()
+    assert driven.lever == untried(driven)
+    assert Driven(lever_holds=-254, observe_only=True).as_backup().lever == 0
+
+
+def test_a_lever_that_holds_the_tried_standing_is_remembered() -> None:
+    known = tried(Driven().as_backup())
+    assert Driven(lever_holds=known).as_backup().router.election.tried
+
+
+def test_observe_only_writes_nothing_else() -> None:
+    driven = Driven(lever_holds=-7, observe_only=True, health_check=CHECKED)
+    outage(driven)
+    assert driven.lever == -7
+    assert Problem.LEVER_MISSING not in driven.router.problems
+    assert Problem.GATEWAY_UNREACHABLE in driven.router.problems
+
+
+def test_lost_gateways_make_the_master_resign() -> None:
+    driven = outage(Driven(health_check=CHECKED))
+    assert driven.actions[0] == ReportResignation(Cause.GATEWAY_LOST)
+    assert WriteStanding(LEVER, -254) in driven.actions
+    assert driven.router.election.phase is Phase.RESIGNING
+    driven.fault()
+    assert driven.transitions[0].cause is Cause.GATEWAY_LOST
+
+
+def test_the_standing_follows_only_when_another_master_was_heard() -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault()
+    assert driven.lever == -254
+    driven.hear(140, at=2.6)
+    assert driven.lever == tried(driven)
+    assert driven.router.election.phase is Phase.STEADY
+
+
+def test_another_master_heard_while_this_one_still_serves_does_not_end_the_resignation() -> None:
+    driven = outage(Driven(health_check=CHECKED)).hear(140, at=2.01)
+    assert driven.lever == -254
+
+
+def test_without_a_successor_the_standing_is_written_after_the_release_timeout() -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault()
+    due = 2.0 + INSTANCE.active_down_interval + 1.0
+    driven.wait_until(due - 0.01)
+    assert driven.lever == -254
+    driven.wait_until(due)
+    assert driven.lever == tried(driven)
+    assert driven.router.election.phase is Phase.ALONE
+
+
+def test_a_node_alone_tries_again_with_a_doubling_dwell() -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault().wait_until(7.0)
+    gaps = []
+    for start in (20.0, 100.0, 200.0):
+        driven.feed(StateNotified("VR_1", Word.BACKUP, 10), at=start)
+        driven.promote().send()
+        lose_gateway(driven, start)
+        due = driven.router.election.retry_due
+        assert due is not None
+        gaps.append(due - 1000.0 - start)
+        assert driven.router.election.phase is Phase.ALONE
+        driven.wait_until(start + gaps[-1])
+        assert driven.lever == -254
+        driven.fault().wait_until(start + gaps[-1] + 6.0)
+    assert gaps == [4.0, 8.0, 16.0]
+
+
+def test_the_dwell_never_passes_max_dwell() -> None:
+    router = Driven(health_check=CHECKED).as_master().router
+    assert [dwell(router, n) for n in (0, 1, 7, 8, 5000)] == [2.0, 4.0, 256.0, 300.0, 300.0]
+
+
+def test_a_master_heard_in_the_tried_range_begins_a_new_round() -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault().hear(140, at=2.6)
+    assert driven.router.election.tried
+    driven.hear(0, at=6.0).hear(16, at=6.1)
+    assert not driven.router.election.tried
+    assert driven.lever == untried(driven)
+    assert driven.router.election.turns == 1  # the outage goes on
+
+
+def test_the_tried_master_itself_keeps_its_flag() -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault().hear(140, at=2.6)
+    driven.hear(0, at=6.0).feed(StateNotified("VR_1", Word.BACKUP, 10)).promote()
+    driven.send(10)
+    assert driven.router.election.tried
+
+
+def test_a_master_that_lasts_ends_the_outage_for_a_backup() -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault()
+    longest_turn = 8.0 + 1.0  # the third of an outage, and an advert_int
+    for second in range(3, 13):
+        driven.hear(140, at=second)
+        assert driven.router.election.tried
+    driven.hear(140, at=3.1 + longest_turn)
+    assert not driven.router.election.tried
+    assert driven.router.election.turns == 0
+
+
+def test_a_master_whose_gateways_answer_rise_times_is_untried_again() -> None:
+    driven = Driven(health_check=CHECKED, lever_holds=tried(Driven().as_backup())).as_master()
+    assert driven.router.election.tried
+    driven.feed(reply(0.0), at=0.1)
+    assert driven.router.election.tried
+    driven.feed(reply(1.0), at=1.1)
+    assert not driven.router.election.tried
+    assert driven.lever == untried(driven)
+
+
+def test_with_preemption_a_tried_node_waits_out_its_dwell() -> None:
+    driven = outage(Driven(PREEMPTING, CHECKED)).fault().hear(100, at=2.6)
+    assert driven.lever == -148
+    driven.hear(10, at=3.0)
+    assert driven.lever == -148
+    driven.hear(10, at=6.1)
+    assert driven.lever == 0
+
+
+def test_an_operator_moves_a_router_and_its_priority_stays() -> None:
+    driven = Driven().as_master().feed(FailoverRequested())
+    assert driven.lever == -254
+    driven.fault().hear(140, at=0.7)
+    assert driven.lever == untried(driven)
+    assert driven.router.election.resignations == ((Cause.FAILOVER_REQUESTED, 1),)
+
+
+def test_a_failover_is_refused_with_the_reason() -> None:
+    assert "not MASTER" in str(refusal(Driven().as_backup().router))
+    assert "observe_only" in str(refusal(Driven(observe_only=True).as_master().router))
+    bare = replace(CONFIG, track_files=())
+    assert "lever_missing" in str(refusal(Driven(bare).as_master().router))
+    assert refusal(Driven().as_master().router) is None
+    driven = Driven().as_backup().feed(FailoverRequested())
+    assert driven.actions == []
+
+
+def test_a_drained_node_resigns_and_becomes_the_last_resort() -> None:
+    driven = Driven().as_master().feed(DrainChanged(True))
+    assert driven.lever == -254
+    driven.fault().hear(140, at=0.7)
+    assert driven.lever == -149
+    assert driven.router.election.phase is Phase.DRAINED
+    assert driven.transitions == []
+    driven.feed(DrainChanged(False))
+    assert driven.lever == untried(driven)
+    assert driven.router.election.phase is Phase.STEADY
+
+
+def test_a_reschedule_without_a_lever_is_a_problem() -> None:
+    bare = replace(CONFIG, track_files=())
+    driven = outage(Driven(bare, CHECKED))
+    assert Problem.LEVER_MISSING in driven.router.problems
+    assert driven.written == []
+
+
+@pytest.mark.parametrize("end", ["stopping", "dead", "observe_only"])
+def test_a_resignation_is_never_left_half_done(end: str) -> None:
+    driven = outage(Driven(health_check=CHECKED)).fault()
+    match end:
+        case "stopping":
+            driven.feed(Stopping())
+        case "dead":
+            driven.die()
+        case _:
+            settings = replace(driven.router.settings, observe_only=True)
+            driven.feed(SettingsChanged(settings))
+    assert driven.lever is not None
+    assert driven.lever > -254
+    assert driven.router.election.phase is not Phase.RESIGNING
+
+
+def test_a_failed_write_is_tried_again_a_second_later() -> None:
+    driven = Driven().as_backup()
+    driven.feed(StandingFailed(LEVER, untried(driven), "No space left on device"), at=1.0)
+    driven.wait_until(1.9)
+    assert driven.written == []
+    driven.wait_until(2.0)
+    assert driven.written == [untried(driven)]
+
+
+def test_the_lever_is_ours_by_its_place_or_name_and_weight_one_in_every_instance() -> None:
+    def loaded(name: str, path: str, weight: int | None, *more: InstanceConfig) -> KeepalivedConfig:
+        first = replace(INSTANCE, track_files=((name, weight),))
+        return KeepalivedConfig((first, *more), track_files=(TrackFile(name, path, 1),))
+
+    def lever(config: KeepalivedConfig) -> str | None:
+        return find_lever("r1", config, "/run/havrrpd/levers")
+
+    assert lever(loaded("any", "/run/havrrpd/levers/r1", None)) == "/run/havrrpd/levers/r1"
+    assert lever(loaded("havrrpd", "/elsewhere/r1", 1)) == "/elsewhere/r1"
+    assert lever(loaded("maintenance", "/etc/down", 1)) is None
+    assert lever(loaded("havrrpd", "/elsewhere/r1", 10)) is None
+    assert lever(loaded("havrrpd", "/e/r1", 1, replace(INSTANCE, name="B", track_files=()))) is None
+
+
+def test_the_state_of_a_router_is_the_worst_of_its_instances() -> None:
+    second = replace(INSTANCE, name="VR_2", vrid=2, interface="ha-2", virtual_addresses=())
+    driven = Driven(replace(CONFIG, instances=(INSTANCE, second))).as_master()
+    assert driven.router.state is State.FAULT
