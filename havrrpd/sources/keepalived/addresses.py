@@ -1,0 +1,111 @@
+"""One line of virtual_ipaddress or virtual_routes -> what it says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address, ip_interface, ip_network
+
+from havrrpd.core.model import (
+    IPAddress,
+    IPInterface,
+    IPNetwork,
+    VirtualAddress,
+    VirtualRoute,
+)
+from havrrpd.sources.keepalived import keywords
+
+_DEFAULTS = ("default", "any", "all", "default6")
+
+
+def read_address(words: Sequence[str], interface: str, *, excluded: bool) -> VirtualAddress:
+    """An address of virtual_ipaddress; `interface` is where it goes without `dev`.
+
+    Raises ValueError for what keepalived would not take either.
+    """
+    address = _interface(words[0])
+    rest = iter(words[1:])
+    for word in rest:
+        match word:
+            case "dev":
+                interface = _value(rest)
+            case "peer":
+                prefix = _interface(_value(rest)).network.prefixlen
+                address = ip_interface(f"{address.ip}/{prefix}")
+            case _ if word in keywords.ADDRESS_OPTIONS:
+                _value(rest)
+            case _ if word not in keywords.ADDRESS_FLAGS:
+                raise ValueError(f"unknown word: {word}")
+    return VirtualAddress(address, interface, excluded)
+
+
+def read_routes(words: Sequence[str]) -> list[VirtualRoute]:
+    """A line of virtual_routes: one route for each of its next hops.
+
+    Raises ValueError for what keepalived would not take either.
+    """
+    destination: str | None = None
+    family: int | None = None
+    hops: list[tuple[IPAddress | None, str | None]] = [(None, None)]
+    rest = iter(words)
+    for word in rest:
+        match word:
+            case "inet" | "inet6":
+                family = 6 if word == "inet6" else 4
+            case "via" | "gw":
+                hops[-1] = (_next_hop(rest), hops[-1][1])
+            case "dev" | "oif":
+                hops[-1] = (hops[-1][0], _value(rest))
+            case "or":  # the old way to say: a second next hop
+                hops.append((_next_hop(rest), None))
+            case "nexthop":
+                hops.append((None, None))
+            case "to":
+                destination = _value(rest)
+            case _ if word in keywords.ROUTE_LOCKABLE:
+                if _value(rest) == "lock":
+                    _value(rest)
+            case _ if word in keywords.ROUTE_OPTIONS:
+                _value(rest)
+            case _ if word not in keywords.ROUTE_FLAGS | keywords.ROUTE_TYPES:
+                destination = word
+    if destination is None:
+        raise ValueError("no destination")
+    if len(hops) > 1 and hops[0] == (None, None):
+        hops = hops[1:]
+    via = next((hop for hop, _ in hops if hop is not None), None)
+    network = _network(destination, family or (via.version if via else None))
+    return [VirtualRoute(network, hop, interface) for hop, interface in hops]
+
+
+def read_ip(text: str) -> IPAddress:
+    """As inet_pton: no scope, no prefix. Raises ValueError."""
+    if "%" in text:
+        raise ValueError(f"a scope: {text}")
+    return ip_address(text)
+
+
+def _next_hop(rest: Iterator[str]) -> IPAddress:
+    word = _value(rest)
+    return read_ip(_value(rest) if word in ("inet", "inet6") else word)
+
+
+def _value(rest: Iterator[str]) -> str:
+    try:
+        return next(rest)
+    except StopIteration:
+        raise ValueError("a value is missing") from None
+
+
+def _interface(text: str) -> IPInterface:
+    """A prefix that is none counts as a host's, as with keepalived."""
+    address_text, _, prefix = text.partition("/")
+    address = read_ip(address_text)
+    if not (prefix.isascii() and prefix.isdigit() and int(prefix[:4]) <= address.max_prefixlen):
+        prefix = str(address.max_prefixlen)
+    return ip_interface(f"{address}/{prefix}")
+
+
+def _network(text: str, family: int | None) -> IPNetwork:
+    if text in _DEFAULTS:
+        return ip_network("::/0" if family == 6 or text == "default6" else "0.0.0.0/0")
+    return ip_network(_interface(text), strict=False)
