@@ -37,6 +37,7 @@ class Node:
     def __init__(self, name: str, logs: Path) -> None:
         self.name = name
         self._logs = logs
+        self._launchers: list[subprocess.Popen[bytes]] = []
         self._holder = _hold(name)
         try:
             self.pid = only_child(self._holder, self._holder.pid)
@@ -88,11 +89,14 @@ class Node:
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,  # a Ctrl-C is for the lab alone
             )
+        self._launchers.append(launcher)
         return Process(launcher, path)
 
     def kill(self) -> None:
         """End the node and everything in it, at once; returns when nothing of it runs."""
         _end(self._holder)
+        for launcher in self._launchers:
+            launcher.wait()
 
     def status(self, timeout: float = 2.0) -> dict[str, Any]:
         """GET /status of the node's havrrpd; raises OSError or LabError when it does not answer."""

@@ -15,7 +15,7 @@ class LabError(Exception):
     """Something in the lab could not be done, or did not happen in time."""
 
 
-def wait_until(predicate: Callable[[], T], limit: float, what: str) -> T:
+def wait_until(predicate: Callable[[], T | None], limit: float, what: str) -> T:
     """Call `predicate` until its value is true; returns that value.
 
     An OSError or a LabError from it means "not yet". After `limit` seconds raises LabError with
