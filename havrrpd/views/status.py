@@ -1,0 +1,182 @@
+"""The node as the JSON of /status: plain values, computed from a snapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from havrrpd.core.model import (
+    GatewayCheck,
+    Instance,
+    MasterHeard,
+    Problem,
+    Router,
+    State,
+    Transition,
+    VirtualAddress,
+)
+from havrrpd.core.node import Node
+from havrrpd.core.priority import effective_priority
+from havrrpd.core.witnesses import presence
+
+Json = dict[str, Any]
+
+UNWATCHED = "unwatched"
+
+
+def status(node: Node) -> Json:
+    """The whole node: the shape of GET /status."""
+    routers = [node.routers[router_id] for router_id in sorted(node.routers)]
+    return {
+        "node": node.name,
+        "version": node.version,
+        "ready": node.ready,
+        "draining": node.draining,
+        "uptime_seconds": round(node.now - node.started_at, 3),
+        "summary": _summary(routers),
+        "routers": [_router(node, router) for router in routers],
+    }
+
+
+def router_status(node: Node, router_id: str) -> Json:
+    """One router: the shape of GET /status/{router}; raises KeyError when it is unknown."""
+    return _router(node, node.routers[router_id])
+
+
+def _summary(routers: list[Router]) -> Json:
+    states = Counter(router.state for router in routers)
+    return {
+        "routers": len(routers),
+        **{str(state): states[state] for state in State},
+        "problems": sum(len(router.all_problems) for router in routers),
+    }
+
+
+def _router(node: Node, router: Router) -> Json:
+    election = router.election
+    return {
+        "router": router.id,
+        "namespace": router.namespace,
+        "pid": router.pid,
+        "state": str(router.state),
+        "problems": _problems(router.all_problems),
+        "connectivity": str(router.connectivity),
+        "instances": [_instance(node, router, instance) for instance in router.instances],
+        "gateways": [_gateway(node, check) for check in router.checks],
+        "election": {
+            "phase": str(election.phase),
+            "cause": None if election.cause is None else str(election.cause),
+            "tried": election.tried,
+            "turns": election.turns,
+            "standing": election.standing,
+            "lever": router.lever,
+            "observe_only": router.settings.observe_only,
+        },
+    }
+
+
+def _instance(node: Node, router: Router, instance: Instance) -> Json:
+    config = instance.config
+    last = instance.last_transition
+    return {
+        "vrrp_instance": config.name,
+        "vrid": config.vrid,
+        "interface": config.interface,
+        "version": config.version,
+        "advert_int": config.advert_int,
+        "preempt": config.preempt,
+        "sync_group": config.sync_group,
+        "state": str(instance.state),
+        "since": _time(node, instance.since),
+        "problems": _problems(instance.problems),
+        "priority": config.priority,
+        "effective_priority": priority_in_use(router, instance),
+        "virtual_addresses": [_address(instance, a) for a in config.virtual_addresses],
+        "witnesses": _witnesses(node, router, instance),
+        "masters_heard": [_master(node, master) for master in instance.masters],
+        "last_transition": None if last is None else _transition(node, last),
+        "transitions": sum(count for _, _, count in instance.transitions),
+    }
+
+
+def priority_in_use(router: Router, instance: Instance) -> int:
+    """As the own adverts show it while MASTER, else as the lever leaves it."""
+    if instance.state is State.MASTER and instance.priority_seen:
+        return instance.priority_seen
+    return effective_priority(router, instance)
+
+
+def _witnesses(node: Node, router: Router, instance: Instance) -> Json:
+    return {
+        "process": "gone" if router.pid is None else "running",
+        "kernel": str(presence(instance)) if router.listed else UNWATCHED,
+        "notification": _notification(router, instance),
+        "wire": _wire(node, router, instance),
+    }
+
+
+def _notification(router: Router, instance: Instance) -> str:
+    if not router.notify_watched:
+        return UNWATCHED
+    return "none" if instance.word is None else str(instance.word)
+
+
+def _wire(node: Node, router: Router, instance: Instance) -> str:
+    """An advert counts for three intervals, as the protocol has it; a priority-0 one ends it."""
+    if not router.wire_watched:
+        return UNWATCHED
+    sent_lately = node.now - instance.last_sent <= 3 * instance.config.advert_int
+    if sent_lately and instance.evidence.own_resigned < instance.last_sent:
+        return "sending"
+    heard = any(node.now - m.last_heard <= 3 * m.advert_int for m in instance.masters)
+    return "hearing" if heard else "silent"
+
+
+def _address(instance: Instance, address: VirtualAddress) -> Json:
+    return {
+        "address": str(address.address),
+        "interface": address.interface,
+        "present": address in instance.present,
+    }
+
+
+def _master(node: Node, master: MasterHeard) -> Json:
+    return {
+        "address": str(master.address),
+        "priority": master.priority,
+        "last_heard_seconds": round(node.now - master.last_heard, 3),
+    }
+
+
+def _transition(node: Node, transition: Transition) -> Json:
+    return {
+        "from": str(transition.old),
+        "to": str(transition.new),
+        "at": _time(node, transition.at),
+        "cause": str(transition.cause),
+    }
+
+
+def _gateway(node: Node, check: GatewayCheck) -> Json:
+    address = check.gateway.address
+    return {
+        "address": str(address),
+        "family": f"ipv{address.version}",
+        "interface": check.gateway.interface,
+        "verdict": str(check.verdict),
+        "method": check.method,
+        "rtt_seconds": check.rtt_seconds,
+        "failures_in_a_row": check.failures_in_a_row,
+        "checked_at": None if check.checked_at is None else _time(node, check.checked_at),
+    }
+
+
+def _problems(problems: frozenset[Problem]) -> list[str]:
+    return sorted(str(problem) for problem in problems)
+
+
+def _time(node: Node, moment: float) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    at = datetime.fromtimestamp(node.wall(moment), UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
