@@ -1,0 +1,44 @@
+# Everything from a clean clone on Debian 12. `make demo` to see it, `make test` to check it.
+# What is missing is installed once; the stamps in .venv make a second run fast.
+
+PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump python3-venv
+PYTHON := .venv/bin/python
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: demo test lint bench root
+
+demo: .venv/.installed
+	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
+
+test: root lint
+	@$(PYTHON) -m pytest
+
+lint: .venv/.installed
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+bench: root .venv/.installed
+	@$(PYTHON) tests/bench/run.py
+
+root:
+	@test "$$(id -u)" = 0 || { echo "This needs root, for network namespaces of its own: sudo make test" >&2; exit 1; }
+
+.venv/.installed: pyproject.toml constraints.txt .venv/.packages
+	@test -x $(PYTHON) -a -x .venv/bin/pip || python3 -m venv .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Debian starts services that it installs. keepalived.service has ConditionFileNotEmpty on
+# /etc/keepalived/keepalived.conf, which a fresh install has not, so nothing runs on this machine.
+.venv/.packages: Makefile
+	@missing=; for package in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+			|| missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $$missing >/dev/null || exit 1; \
+	fi
+	@mkdir -p .venv && touch $@
