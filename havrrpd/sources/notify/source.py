@@ -1,0 +1,239 @@
+"""keepalived's notify FIFOs as events: a hint of every change, never the truth.
+
+keepalived unlinks and remakes a FIFO of its own making on every reload, and a reader of the old one
+hears nothing for ever; one made before it started stays. So the FIFO that counts is the one that
+the keepalived process holds open, and what is on the disk is compared with it once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from havrrpd.core.messages import Event, NotifyWatched, StateNotified
+from havrrpd.sources.notify.decode import Line, LineBuffer, decode, latest
+from havrrpd.sources.notify.fifo import FifoId, capacity, fifo_id, holds, open_fifo
+
+Emit = Callable[[str, Event], None]
+
+TICK = 1.0  # seconds: the longest that a lost wake-up or a remade FIFO can matter
+MAX_BACKOFF = 8.0  # seconds between two tries to open what can't be opened
+LOG_INTERVAL = 60.0  # seconds between two log lines about a FIFO's garbage
+CHUNK = 65536  # bytes, a pipe's capacity
+PAGE = 4096  # bytes that can be left over in a pipe that refuses a line
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A router's FIFO, open or waiting to be."""
+
+    router: str
+    path: Path  # as keepalived knows it
+    root: Path  # of keepalived's mount namespace
+    pid: int | None
+    fd: int | None = None
+    id: FifoId | None = None
+    held: bool = False  # keepalived itself has this very FIFO open
+    fresh: bool = True  # not read yet since it was opened
+    buffer: LineBuffer = field(default_factory=LineBuffer)
+    reported: bool | None = None
+    fault: str | None = None  # the reason logged last
+    backoff: float = TICK / 2
+    due: float = 0.0
+    garbage_logged: float = float("-inf")
+
+    @property
+    def file(self) -> Path:
+        return self.root / self.path.relative_to(self.path.anchor)
+
+
+class Notify:
+    """Reads the FIFOs of all routers, in one task."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.lines: Counter[str] = Counter({line.value: 0 for line in Line})
+        self.progressed_at = time.monotonic()
+        self._emit = emit
+        self._routers: dict[str, _Watched] = {}
+        self._fifos: dict[FifoId, list[_Watched]] = {}
+        self._readable: set[str] = set()
+        self._wake = asyncio.Event()
+        self._log = structlog.get_logger("notify")
+
+    def watch(self, router: str, path: Path, root: Path, pid: int | None = None) -> None:
+        """Follow the FIFO `path` of the loaded configuration, as seen in `root` (/proc/PID/root).
+
+        `pid` is of the VRRP process: with it, NotifyWatched(True) means that this process has the
+        FIFO open. Call it again whenever keepalived was started or reloaded: nothing is lost.
+        """
+        watched = self._routers.get(router)
+        if watched is None:
+            watched = self._routers[router] = _Watched(router, path, root, pid)
+        watched.path, watched.root, watched.pid = path, root, pid
+        watched.held, watched.due, watched.backoff = False, 0.0, TICK / 2
+        self._wake_for(router)
+
+    def unwatch(self, router: str) -> None:
+        """Emit what is left in the router's FIFO and close it."""
+        watched = self._routers.pop(router, None)
+        if watched is not None:
+            self._close(watched)
+            self._report(watched, False)
+
+    async def run(self) -> None:
+        """Follow every FIFO until cancelled."""
+        due = 0.0
+        try:
+            while True:
+                now = self.progressed_at = time.monotonic()
+                awake, self._readable = self._readable, set()
+                if now >= due:
+                    awake, due = set(self._routers), now + TICK
+                for router in awake:
+                    if watched := self._routers.get(router):
+                        self._follow(watched, now)
+                await asyncio.sleep(0)  # a FIFO that is never empty must not keep the loop
+                await self._wait(due)
+        finally:
+            for router in list(self._routers):
+                self.unwatch(router)
+
+    async def _wait(self, due: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    def _wake_for(self, router: str) -> None:
+        self._readable.add(router)
+        self._wake.set()
+
+    def _follow(self, watched: _Watched, now: float) -> None:
+        self._drain(watched)
+        if now >= watched.due:
+            watched.due = now + (TICK / 2 if self._up_to_date(watched) else watched.backoff)
+
+    def _up_to_date(self, watched: _Watched) -> bool:
+        """Open the FIFO, or the one that replaced it; False while there is none to read."""
+        try:
+            on_disk = fifo_id(watched.file)
+            if on_disk != watched.id and not self._keeps_the_old(watched):
+                self._close(watched)
+                self._open(watched)
+        except OSError as error:
+            if not self._keeps_the_old(watched):
+                self._close(watched)
+                self._fail(watched, error.strerror or str(error))
+                return False
+        if not watched.held:
+            watched.held = watched.id is not None and holds(watched.pid, watched.id)
+        return self._judge(watched)
+
+    def _keeps_the_old(self, watched: _Watched) -> bool:
+        """Whether keepalived still writes to the FIFO that is open, though its path changed."""
+        if watched.id is None or watched.pid is None:
+            return False
+        watched.held = holds(watched.pid, watched.id)
+        return watched.held
+
+    def _judge(self, watched: _Watched) -> bool:
+        if watched.id is not None and len(self._fifos[watched.id]) > 1:
+            self._fail(watched, "shared by routers")
+            return True
+        if not watched.held:
+            self._fail(watched, "not open in keepalived")
+            return True
+        if watched.fault is not None:
+            self._log.info("notify.recovered", router=watched.router, path=str(watched.path))
+        watched.fault, watched.backoff = None, TICK / 2
+        self._report(watched, True)
+        return True
+
+    def _open(self, watched: _Watched) -> None:
+        fd, watched.id = open_fifo(watched.file)
+        watched.fd, watched.fresh = fd, True
+        sharers = self._fifos.setdefault(watched.id, [])
+        sharers.append(watched)
+        asyncio.get_running_loop().add_reader(fd, partial(self._wake_for, watched.router))
+        for sharer in sharers if len(sharers) > 1 else ():
+            self._judge(sharer)
+        self._wake_for(watched.router)
+
+    def _close(self, watched: _Watched) -> None:
+        if watched.fd is None or watched.id is None:
+            return
+        self._drain(watched)
+        if watched.buffer.half:
+            self._count(watched, Line.GARBAGE, watched.buffer.half)
+        asyncio.get_running_loop().remove_reader(watched.fd)
+        os.close(watched.fd)
+        sharers = self._fifos[watched.id]
+        sharers.remove(watched)
+        if not sharers:
+            del self._fifos[watched.id]
+        for sharer in sharers if len(sharers) == 1 else ():
+            sharer.due = 0.0
+            self._wake_for(sharer.router)
+        watched.fd, watched.id, watched.held, watched.buffer = None, None, False, LineBuffer()
+
+    def _drain(self, watched: _Watched) -> None:
+        """Read once what is there; level-triggered, the reader calls again while more is."""
+        if watched.fd is None or watched.id is None:
+            return
+        try:
+            data = os.read(watched.fd, CHUNK)
+        except BlockingIOError:
+            watched.fresh = False
+            return
+        lines, overlong = watched.buffer.feed(data)
+        self.lines[Line.OVERLONG] += overlong
+        decoded = [(line, decode(line)) for line in lines]
+        for line, outcome in decoded:
+            if isinstance(outcome, Line):
+                self._count(watched, outcome, line)
+        states = [outcome for _, outcome in decoded if isinstance(outcome, StateNotified)]
+        self._tell(watched, states, full=len(data) > capacity(watched.fd) - PAGE)
+        watched.fresh = False
+
+    def _tell(self, watched: _Watched, states: list[StateNotified], *, full: bool) -> None:
+        if watched.id is not None and len(self._fifos[watched.id]) > 1:
+            self.lines[Line.SHARED] += len(states)
+            return
+        told = latest(states) if watched.fresh else states
+        if full:  # keepalived drops the newest lines then: what is left names no present state
+            self._log.warning("notify.overflowed", router=watched.router, lines=len(states))
+            told = []
+        self.lines[Line.STALE] += len(states) - len(told)
+        self.lines[Line.STATE] += len(told)
+        for state in told:
+            self._emit(watched.router, state)
+
+    def _count(self, watched: _Watched, outcome: Line, line: bytes) -> None:
+        self.lines[outcome] += 1
+        now = time.monotonic()
+        if outcome is Line.GARBAGE and now >= watched.garbage_logged + LOG_INTERVAL:
+            watched.garbage_logged = now
+            self._log.warning("notify.line_rejected", router=watched.router, line=repr(line[:200]))
+
+    def _fail(self, watched: _Watched, fault: str) -> None:
+        if fault != watched.fault:
+            level = self._log.error if fault.startswith("shared") else self._log.warning
+            level("notify.unwatched", router=watched.router, path=str(watched.path), reason=fault)
+        watched.fault, watched.backoff = fault, min(watched.backoff * 2, MAX_BACKOFF)
+        self._report(watched, False)
+
+    def _report(self, watched: _Watched, watching: bool) -> None:
+        if watched.reported is not watching:
+            watched.reported = watching
+            self._emit(watched.router, NotifyWatched(watching))
