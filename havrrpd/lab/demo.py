@@ -36,7 +36,7 @@ _KEYS = (
 def main(once: bool) -> int:
     """Run the demo; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     if os.geteuid() != 0:
         console.print("the demo needs root: it makes network namespaces (sudo make demo)")
         return 1
@@ -81,7 +81,7 @@ def _show(lab: Lab, console: Console) -> None:
             while (key := pressed()) != "q":
                 keys.press(key)
                 note = Text(keys.note, style="bold")
-                live.update(Group(table(statuses(lab)), Text(help_text), note), refresh=True)
+                live.update(Group(note, table(statuses(lab)), Text(help_text)), refresh=True)
 
 
 def _print_changes(lab: Lab, console: Console) -> None:
@@ -105,13 +105,10 @@ def _help(lab: Lab, relay: Relay) -> str:
     return "\n".join(
         (
             *lines,
-            "",
             _KEYS,
-            "",
             f"or by hand, on {name} (the nodes' pids: {', '.join(pids)}):",
-            f"  {enter} ip -n {namespace} address     what the router has there",
-            f"  {enter} ip link set eth-prov down     its provider cable",
-            f"  {enter} ip link set eth-ha down       its cable for VRRP: a split brain",
+            f"  {enter} ip -n {namespace} address",
+            f"  {enter} ip link set eth-prov down   # its provider cable; eth-ha: split brain",
             f"  {enter} {sys.executable} -m havrrpd status",
             f"logs: {lab.logs}",
         )
@@ -127,12 +124,15 @@ class Keys:
         self._undo: dict[str, Callable[[], str]] = {}
 
     def press(self, key: str) -> None:
-        """An unknown key does nothing."""
-        if key in self._undo:
-            self.note = self._undo.pop(key)()
-        elif key in ("g", "k", "h", "a"):
-            holders = self._lab.holders()
-            self.note = self._break(key, holders[0]) if holders else "no node is MASTER now"
+        """An unknown key does nothing; what fails is said in `note`."""
+        try:
+            if key in self._undo:
+                self.note = self._undo.pop(key)()
+            elif key in ("g", "k", "h", "a"):
+                holders = self._lab.holders()
+                self.note = self._break(key, holders[0]) if holders else "no node is MASTER now"
+        except LabError as error:
+            self.note = str(error)
 
     def _break(self, key: str, name: str) -> str:
         lab = self._lab

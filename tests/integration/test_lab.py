@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from havrrpd.lab.lab import Lab
 from havrrpd.lab.network import Network
 from havrrpd.lab.node import Node
 from havrrpd.lab.process import Process
+from havrrpd.lab.relay import Relay
 from havrrpd.lab.router import Router
+from havrrpd.lab.table import rows
 from havrrpd.lab.waiting import LabError, wait_until
 
 ELECTION = 10.0  # seconds; Active_Down_Interval is 3.4 here
@@ -60,6 +63,12 @@ def pings(lab: Lab, name: str, address: str) -> bool:
 
 def says(process: Process, text: str) -> bool:
     return text in process.log.read_text()
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5.0) as response:
+        body: bytes = response.read()
+    return body
 
 
 def processes_in(network_namespaces: set[str]) -> list[int]:
@@ -208,6 +217,19 @@ def test_a_node_that_is_not_master_sends_nothing_from_the_routers_own_interfaces
         assert "\n0 packets captured" not in sent[third, router.qg]
 
 
+@root
+def test_a_nodes_page_is_relayed_to_the_host_and_hangs_up_when_nobody_serves_it() -> None:
+    with Lab(nodes=1, havrrpd=False) as lab, Relay(list(lab.nodes.values())) as relay:
+        url = relay.urls["network1"]
+        with pytest.raises(OSError):
+            urllib.request.urlopen(url, timeout=5.0)
+        lab.node("network1").path("/run/page").mkdir()
+        lab.node("network1").path("/run/page/index.html").write_text("the page of network1")
+        where = ["--bind", "127.0.0.1", "--directory", "/run/page", "9912"]
+        lab.node("network1").start([sys.executable, "-m", "http.server", *where], "page.log")
+        assert wait_until(lambda: fetched(url), 10.0, "the page") == b"the page of network1"
+
+
 # --- nothing is left ---
 
 
@@ -342,3 +364,32 @@ def test_a_priority_of_its_own_and_preemption_are_written_for_the_node() -> None
     assert "priority 200\n" in configuration(Router(1), "network2", vrrp)
     assert "priority 150\n" in configuration(Router(1), "network1", vrrp)
     assert "nopreempt" not in configuration(Router(1), "network1", vrrp)
+
+
+def test_a_node_whose_havrrpd_does_not_answer_has_a_row_that_says_so() -> None:
+    assert list(rows({"network1": None})) == [
+        ("network1", "", "?", "", "havrrpd does not answer", "", "")
+    ]
+
+
+def test_a_row_shows_state_problems_gateways_and_the_part_in_the_election() -> None:
+    router = {
+        "router": Router(1).id,
+        "state": "MASTER",
+        "problems": ["gateway_unreachable"],
+        "connectivity": "lost",
+        "instances": [],
+        "gateways": [{"address": "203.0.113.1", "verdict": "lost"}],
+        "election": {"phase": "resigning", "tried": True, "standing": -254},
+    }
+    assert list(rows({"network1": {"routers": [router]}})) == [
+        (
+            "network1",
+            Router(1).id[:8],
+            "MASTER",
+            "",
+            "gateway_unreachable",
+            "203.0.113.1 lost",
+            "resigning, tried, standing -254",
+        )
+    ]
