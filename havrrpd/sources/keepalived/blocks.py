@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 _WORD = re.compile(r'"([^"]*)"|([^\s"]+)')
@@ -24,6 +24,23 @@ class Statement:
     def value(self) -> str | None:
         """The first word behind the keyword."""
         return self.words[1] if len(self.words) > 1 else None
+
+
+@dataclass(slots=True)
+class Tolerant:
+    """Whoever takes statements one by one, and counts those that say nothing it can take."""
+
+    skipped: int = field(default=0, kw_only=True)
+
+    def attempt(self, take: Callable[[Statement], None], statement: Statement) -> None:
+        """`take` raises ValueError for what it can't take."""
+        if not statement.words:
+            self.skipped += 1
+            return
+        try:
+            take(statement)
+        except ValueError:
+            self.skipped += 1
 
 
 def read_blocks(lines: Iterable[str]) -> tuple[list[Statement], int]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 
 from havrrpd.core.model import InstanceConfig, KeepalivedConfig, SyncGroup, TrackFile
 from havrrpd.sources.keepalived import keywords
-from havrrpd.sources.keepalived.blocks import Statement, read_blocks
+from havrrpd.sources.keepalived.blocks import Statement, Tolerant, read_blocks
 from havrrpd.sources.keepalived.instances import (
     Draft,
     Globals,
-    attempt,
     complete,
     read_track_file,
     signed_weight,
@@ -45,14 +44,13 @@ def parse(
     """
     lines = Lines(text, path=path, config_id=config_id, include=include, consolidated=consolidated)
     statements, strays = read_blocks(lines)
-    return _Reader().read(statements, lines.skipped + strays)
+    return _Reader(skipped=lines.skipped + strays).read(statements)
 
 
 @dataclass(slots=True)
-class _Group:
+class _Group(Tolerant):
     members: tuple[str, ...] = ()
     track_files: list[tuple[str, int | None]] = field(default_factory=list)
-    skipped: int = 0
 
     def take(self, statement: Statement) -> None:
         match statement.keyword:
@@ -61,7 +59,7 @@ class _Group:
                 self.members = tuple(dict.fromkeys(words))
             case "track_file":
                 for line in statement.block:
-                    self.skipped += attempt(self._take_track_file, line)
+                    self.attempt(self._take_track_file, line)
             case keyword:
                 self.skipped += keyword not in keywords.GROUP
 
@@ -70,7 +68,7 @@ class _Group:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Reader(Tolerant):
     """What was read so far; instances are completed at the end, as a later line can matter."""
 
     version: int = 2
@@ -80,12 +78,10 @@ class _Reader:
     track_files: dict[str, TrackFile] = field(default_factory=dict)
     groups: dict[str, _Group] = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
-    skipped: int = 0
 
-    def read(self, statements: Sequence[Statement], skipped: int) -> KeepalivedConfig:
-        self.skipped = skipped
+    def read(self, statements: Sequence[Statement]) -> KeepalivedConfig:
         for statement in statements:
-            self.skipped += attempt(self._take, statement)
+            self.attempt(self._take, statement)
         instances = self._instances()
         self.skipped += sum(group.skipped for group in self.groups.values())
         names = {instance.name for instance in instances}
@@ -122,7 +118,7 @@ class _Reader:
         match statement.keyword:
             case "global_defs":
                 for line in statement.block:
-                    self.skipped += attempt(self._take_global, line)
+                    self.attempt(self._take_global, line)
             case "net_namespace":
                 self.net_namespace = statement.value
             case "vrrp_sync_group":
@@ -155,13 +151,13 @@ class _Reader:
         name = _new_name(statement, self.groups)
         group = self.groups[name] = _Group()
         for line in statement.block:
-            self.skipped += attempt(group.take, line)
+            group.attempt(group.take, line)
 
     def _take_instance(self, statement: Statement) -> None:
         name = _new_name(statement, self.drafts)
         draft = self.drafts[name] = Draft(name)
         for line in statement.block:
-            draft.skipped += attempt(draft.take, line)
+            draft.attempt(draft.take, line)
 
     def _take_track_file(self, statement: Statement) -> None:
         name = _new_name(statement, self.track_files)

@@ -13,7 +13,7 @@ from havrrpd.core.model import (
 )
 from havrrpd.sources.keepalived import keywords
 from havrrpd.sources.keepalived.addresses import read_address, read_ip, read_routes
-from havrrpd.sources.keepalived.blocks import Statement
+from havrrpd.sources.keepalived.blocks import Statement, Tolerant
 
 OWNER = 255  # the priority of the address owner, RFC 9568 section 5.2.4
 DEFAULT_PRIORITY = 100
@@ -29,7 +29,7 @@ class Globals:
 
 
 @dataclass(slots=True)
-class Draft:
+class Draft(Tolerant):
     """An instance while its block is read: None is what was not said."""
 
     name: str
@@ -47,7 +47,6 @@ class Draft:
     routes: list[VirtualRoute] = field(default_factory=list)
     peers: list[IPAddress] = field(default_factory=list)
     track_files: list[tuple[str, int | None]] = field(default_factory=list)
-    skipped: int = 0
 
     def take(self, statement: Statement) -> None:
         """Raises ValueError for a value that is none."""
@@ -89,7 +88,7 @@ class Draft:
 
     def _each(self, statement: Statement, take: Callable[[Statement], None]) -> None:
         for line in statement.block:
-            self.skipped += attempt(take, line)
+            self.attempt(take, line)
 
     def _take_version(self, version: int) -> None:
         if (self.version or version) != version or (version == 2 and self.family == 6):
@@ -170,17 +169,6 @@ def complete(
         track_files=(*draft.track_files, *group_files),
         sync_group=sync_group,
     )
-
-
-def attempt(take: Callable[[Statement], None], statement: Statement) -> int:
-    """1 where the statement says nothing that can be taken, else 0."""
-    try:
-        if not statement.words:
-            return 1
-        take(statement)
-    except ValueError:
-        return 1
-    return 0
 
 
 def _in_order(addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:

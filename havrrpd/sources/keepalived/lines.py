@@ -10,15 +10,15 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from havrrpd.sources.keepalived.repetitions import Repetition, read_list, read_sequence
 
 Include = Callable[[str], Sequence[tuple[str, str]]]
 """The files that an absolute glob pattern (with csh braces) names, in order: (path, text) each."""
 
-MAX_LINES = 100_000  # about half a second; text can ask for any number with two macros
+MAX_STEPS = 100_000  # lines and replacements: half a second; two macros can ask for any number
 MAX_LINE = 4 * 1024  # keepalived itself reads 1024 at once
-MAX_REPLACEMENTS = 1_000
 MAX_DEPTH = 64
 
 _BLANK = " \t"
@@ -48,11 +48,11 @@ class Lines:
         self._config_id = config_id
         self._include = include
         self._consolidated = consolidated
-        self._definitions: dict[str, tuple[str, ...]] = {"_HASH": ("#",), "_BANG": ("!",)}
+        self._definitions: dict[str, list[str]] = {"_HASH": ["#"], "_BANG": ["!"]}
         self._continued: str | None = None  # the definition that the next lines belong to
         self._frames: list[_Frame] = []
         self._rest = ""  # of the line that a brace divided
-        self._read = 0
+        self._steps = 0
         self._push_file(path, text)
 
     def __iter__(self) -> Iterator[str]:
@@ -75,7 +75,7 @@ class Lines:
             rest, self._rest = self._rest, ""
             return rest
         while self._frames:
-            if self._read >= MAX_LINES:
+            if self._steps >= MAX_STEPS:
                 self.skipped += 1
                 return None
             frame = self._frames[-1]
@@ -83,7 +83,7 @@ class Lines:
             if line is None:
                 self._frames.pop()
                 continue
-            self._read += 1
+            self._steps += 1
             if frame.directories:
                 line = self._clean(frame, line)
             if line:
@@ -116,6 +116,7 @@ class Lines:
         if not files:
             self.skipped += 1
         for path, text in reversed(files):
+            self._steps += len(text) // MAX_LINE
             self._push_file(path, text)
 
     def _directory(self) -> str:
@@ -154,10 +155,10 @@ class Lines:
     def _define(self, name: str, value: str) -> None:
         if value.endswith("\\"):
             first = value[:-1].rstrip(_BLANK)
-            self._definitions[name] = (first,) if first else ()
+            self._definitions[name] = [first] if first else []
             self._continued = name
         else:
-            self._definitions[name] = (value,)
+            self._definitions[name] = [value]
 
     def _continue_definition(self, name: str, line: str) -> None:
         if line.endswith("\\"):
@@ -165,11 +166,11 @@ class Lines:
         else:
             self._continued = None
         if line:
-            self._definitions[name] += (line,)
+            self._definitions[name].append(line)
 
     def _replace(self, line: str) -> str:
         position = 0
-        for _ in range(MAX_REPLACEMENTS):
+        while self._steps < MAX_STEPS and len(line) <= MAX_LINE:
             match = _REFERENCE.search(line, position)
             if match is None:
                 return line
@@ -178,31 +179,30 @@ class Lines:
                 position = match.start() + 1
                 continue
             if len(body) > 1:
-                self._push(body[1:])
+                self._push(islice(body, 1, None))
             first = body[0] if body else ""
             line = line[: match.start()] + first + line[match.end() :]
             position = match.start()
+            self._steps += 1
             if first.lstrip(_BLANK).startswith("~"):
                 return line
-            if len(line) > MAX_LINE:
-                break
         self.skipped += 1
         return line.replace("$", "")
 
-    def _look_up(self, name: str, parameters: str | None) -> tuple[str, ...] | None:
-        """The lines of a definition, () for an empty one, None for one that does not exist."""
+    def _look_up(self, name: str, parameters: str | None) -> list[str] | None:
+        """The lines of a definition, [] for an empty one, None for one that does not exist."""
         if parameters and name != "_RANDOM":
             return None
         if name in self._definitions:
             return self._definitions[name]
         match name:
             case "_PWD":
-                return (self._directory(),)
+                return [self._directory()]
             case "_INSTANCE":
-                return (self._config_id,)
+                return [self._config_id]
             case "_RANDOM":  # each process of keepalived rolls its own: not to be known
                 self.skipped += 1
-                return ((parameters or " 0").split()[0],)
+                return [(parameters or " 0").split()[0]]
         return None
 
     def _repeat(self, line: str) -> None:
@@ -218,7 +218,7 @@ class Lines:
     def _with_each(self, repetition: Repetition) -> Iterator[str]:
         for row in repetition.rows:
             for name, value in zip(repetition.names, row, strict=True):
-                self._definitions[name] = (value,)
+                self._definitions[name] = [value]
             yield repetition.text
 
 
