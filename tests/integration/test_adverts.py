@@ -20,6 +20,7 @@ from typing import ParamSpec
 
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched
 from havrrpd.core.model import InstanceConfig
@@ -500,3 +501,33 @@ async def test_an_unwatched_router_is_silent(pair: Pair) -> None:
             await ear.until(is_watched)
             send(advert(priority=151))
         assert await ear.until(lambda _: True) == AdvertHeard("ha0", 7, SENDER_B, 151, 1.0)
+
+
+@on_uvloop
+async def test_a_deaf_reader_does_not_matter_for_longer_than_a_second(pair: Pair) -> None:
+    async with listening(pair) as ear:
+        await ear.until(is_watched)
+        asyncio.get_running_loop().remove_reader(ear.adverts._epoll.fileno())
+        with sender(pair) as send:
+            began = time.monotonic()
+            send(advert())
+            await ear.until(is_heard(150))
+        assert time.monotonic() - began < 1.5
+
+
+@on_uvloop
+async def test_garbage_is_logged_once_a_minute_for_each_reason(pair: Pair) -> None:
+    with capture_logs() as logs:
+        async with listening(pair) as ear:
+            await ear.until(is_watched)
+            with sender(pair) as send:
+                for _ in range(5):
+                    send(advert(good=False))
+                    send(advert(vrid=8))
+                send(advert())
+            await ear.until(is_heard(150))
+    facts = {"router": ROUTER, "interface": "ha0", "source": str(SENDER_B)}
+    assert [log for log in logs if log["event"] == "advert.rejected"] == [
+        {"event": "advert.rejected", "log_level": "warning", "reason": "checksum", **facts},
+        {"event": "advert.rejected", "log_level": "debug", "reason": "foreign_vrid", **facts},
+    ]
