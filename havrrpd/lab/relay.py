@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
@@ -70,15 +71,15 @@ class _Line:
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection; closed at once when the node's havrrpd is not there."""
-        try:
-            inner = await asyncio.to_thread(self._connect)
+        async with _closing(writer):
+            try:
+                inner = await asyncio.to_thread(self._connect)
+            except OSError:
+                return
             inner_reader, inner_writer = await asyncio.open_connection(sock=inner)
-        except OSError:
-            writer.close()
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(reader, inner_writer))
-            group.create_task(_copy(inner_reader, writer))
+            async with _closing(inner_writer), asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, inner_writer))
+                group.create_task(_copy(inner_reader, writer))
 
     def _connect(self) -> socket.socket:
         namespace = os.open(f"/proc/{self._node.pid}/ns/net", os.O_RDONLY)
@@ -86,6 +87,17 @@ class _Line:
             return open_inside(namespace, lambda: socket.create_connection(_INSIDE, 1.0))
         finally:
             os.close(namespace)
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Closed and gone on exit: the loop may stop right after."""
+    try:
+        yield
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
