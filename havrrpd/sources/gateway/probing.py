@@ -131,9 +131,13 @@ class Gateways:
                 await self._pause(loop)
         finally:
             loop.remove_reader(self._poller.fileno())
-            for probing in self._routers.values():
-                self._close_sender(probing)
-            self._poller.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close everything; `run` does so at its end, if it ever began."""
+        for probing in self._routers.values():
+            self._close_sender(probing)
+        self._poller.close()
 
     async def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until a packet comes or a deadline is due."""

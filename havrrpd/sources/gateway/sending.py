@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -178,6 +179,8 @@ class Sender:
         if ear is None:
             ear = self._ears[key] = open_ear()
             self._listen(self, ear)
+        # An error of the past (the link was down for a moment) must not stop the next packet.
+        ear.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return ear
 
 
