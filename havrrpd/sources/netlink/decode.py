@@ -1,6 +1,6 @@
 """rtnetlink's bytes -> what they say about links, addresses and namespaces. No I/O.
 
-Addresses come by the thousand and are read by struct (4 us; pyroute2 takes 30); link messages carry
+Addresses come by the thousand and are read by struct (5 us; pyroute2 takes 22); link messages carry
 some sixty nested attributes and are pyroute2's (100 us).
 """
 

@@ -25,6 +25,7 @@ from havrrpd.sources.netlink.table import Table
 RECEIVE_BUFFER = 8 * 1024 * 1024  # bytes; the kernel takes memory only for what is queued
 _WAKE_INTERVAL = 1.0  # seconds a deaf reader can matter
 _OVERRUN_PAUSE = 0.02  # seconds: lets a burst end before everything is listed
+_OVERRUN_LOG_INTERVAL = 1.0  # seconds: overruns come in floods
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0  # seconds
 _DRAIN_BUDGET = 200  # messages before other tasks have their turn
 _LISTING_BUDGET = 8  # namespaces, about 0.5 ms each, before other tasks have their turn
@@ -72,6 +73,7 @@ class Netlink:
         self._due: dict[str, float] = {}  # router -> when to list it
         self._namespaces: dict[int, _Namespace] = {}  # by nsid
         self._wake = asyncio.Event()
+        self._overrun_logged_at = float("-inf")
 
     def watch(self, router: str, netns: Path) -> None:
         """Follow the namespace at `netns` for a router; again: look anew at what is there.
@@ -111,8 +113,7 @@ class Netlink:
                 await self._follow()
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
-                    self.overruns += 1
-                    log.warning("netlink.overrun_detected", overruns=self.overruns)
+                    self._count_overrun()
                     pause = _OVERRUN_PAUSE
                 else:
                     if time.monotonic() - opened_at > _LAST_RETRY:
@@ -120,6 +121,13 @@ class Netlink:
                     pause, retry = retry, min(2 * retry, _WAKE_INTERVAL)
                     log.error("netlink.socket_failed", error=str(error), retry_seconds=pause)
                 await asyncio.sleep(pause)
+
+    def _count_overrun(self) -> None:
+        self.overruns += 1
+        now = time.monotonic()
+        if now - self._overrun_logged_at >= _OVERRUN_LOG_INTERVAL:
+            self._overrun_logged_at = now
+            log.warning("netlink.overrun_detected", overruns=self.overruns)
 
     async def _follow(self) -> None:
         with open_follower(self._receive_buffer) as follower, Kernel() as kernel:
