@@ -1,0 +1,238 @@
+"""The commands: each asks the daemon or reads the configuration, and prints.
+
+Data goes to stdout, talk to stderr. Exit codes: 0 good, 1 failed, 2 usage or bad configuration,
+3 degraded. Modules are imported where they are used: `havrrpd status` must start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from havrrpd import __version__
+from havrrpd.client import DEFAULT_SOCKET, Client, NoAnswerError, RefusedError
+
+if TYPE_CHECKING:
+    from havrrpd.config import Config
+
+FAILED, BAD_CONFIG, DEGRADED = 1, 2, 3
+
+_STATE_COLOURS = {"MASTER": "green", "FAULT": "red", "STOPPED": "red", "INIT": "yellow"}
+_LEVEL_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="havrrpd")
+@click.option(
+    "--socket",
+    "socket_path",
+    envvar="HAVRRPD_SOCKET",
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    help="The daemon's Unix socket (or HAVRRPD_SOCKET).",
+)
+@click.pass_context
+def cli(context: click.Context, socket_path: str) -> None:
+    """Supervise keepalived's virtual routers on this node."""
+    context.obj = Client(socket_path)
+    context.meta["socket"] = socket_path
+
+
+_config_option = click.option("--config", "path", help="The configuration file.")
+
+
+@cli.command()
+@_config_option
+def run(path: str | None) -> None:
+    """Run the daemon."""
+    from havrrpd import daemon
+
+    try:
+        sys.exit(daemon.run(path))
+    except OSError as error:
+        _fail(str(error))
+
+
+@cli.command()
+@click.argument("router", required=False)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.pass_obj
+def status(client: Client, router: str | None, output: str) -> None:
+    """Show this node's routers, or one. Exits with 3 when something is wrong with one."""
+    from havrrpd.table import is_degraded, summary, table
+
+    shown = client.status() if router is None else client.router(router)
+    routers = shown["routers"] if router is None else [shown]
+    if output == "json":
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        click.echo(_coloured(table(routers)), color=_colour())
+        if router is None:
+            click.echo(summary(shown), err=True)
+    sys.exit(DEGRADED if is_degraded(routers) else 0)
+
+
+@cli.command()
+@click.argument("router")
+@click.option("--wait", is_flag=True, help="Return when another node is MASTER.")
+@click.pass_obj
+def failover(client: Client, router: str, wait: bool) -> None:
+    """Give ROUTER to another node."""
+    from havrrpd.waiting import wait_for_failover
+
+    client.failover(router)
+    if not wait:
+        click.echo(f"{router}: resigning", err=True)
+        return
+    outcome = wait_for_failover(lambda: client.router(router))
+    click.echo(f"{router}: {outcome.text}", err=not outcome.good)
+    sys.exit(0 if outcome.good else FAILED)
+
+
+@cli.command()
+@click.option("--wait", is_flag=True, help="Return when no router is MASTER here.")
+@click.pass_obj
+def drain(client: Client, wait: bool) -> None:
+    """Give every router away, and take none until undrain."""
+    from havrrpd.waiting import wait_for_drain
+
+    client.drain()
+    if not wait:
+        click.echo("draining", err=True)
+        return
+    outcome = wait_for_drain(client.status)
+    click.echo(outcome.text, err=not outcome.good)
+    sys.exit(0 if outcome.good else FAILED)
+
+
+@cli.command()
+@click.pass_obj
+def undrain(client: Client) -> None:
+    """Take part in elections again."""
+    client.undrain()
+    click.echo("no longer draining", err=True)
+
+
+@cli.command()
+@click.pass_obj
+def reload(client: Client) -> None:
+    """Make the daemon read its configuration again: whole, or not at all."""
+    client.reload()
+    click.echo("configuration reloaded", err=True)
+
+
+@cli.command()
+@_config_option
+@click.pass_context
+def doctor(context: click.Context, path: str | None) -> None:
+    """Look for what is wrong on this node. Exits with 3 when something is."""
+    from havrrpd.doctor import examine, is_wrong, look
+
+    paths = _load(path).paths
+    answer, error = None, None
+    try:
+        answer = context.obj.status()
+    except (NoAnswerError, RefusedError) as failure:
+        error = str(failure)
+    directories = (paths.notify_dir, paths.lever_dir)
+    findings = examine(answer, look(directories, context.meta["socket"], error))
+    for finding in findings:
+        line = str(finding)
+        level = click.style(line[:4], fg=_LEVEL_COLOURS[finding.level])
+        click.echo(level + line[4:], color=_colour())
+    sys.exit(DEGRADED if is_wrong(findings) else 0)
+
+
+@cli.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command("check")
+@click.argument("file")
+def config_check(file: str) -> None:
+    """Name every problem of FILE. Exits with 2 when there is one."""
+    _load(file)
+    click.echo(f"{file}: good", err=True)
+
+
+@config.command("show")
+@_config_option
+def config_show(path: str | None) -> None:
+    """Print the configuration that holds, defaults included."""
+    from havrrpd.config import dump
+
+    click.echo(dump(_load(path)))
+
+
+@cli.group()
+def keepalived() -> None:
+    """What keepalived must be told."""
+
+
+@keepalived.command("stanza")
+@click.argument("router", required=False)
+@_config_option
+@click.pass_obj
+def keepalived_stanza(client: Client, router: str | None, path: str | None) -> None:
+    """Print the lines that ROUTER's keepalived configuration needs."""
+    from havrrpd.stanza import for_router, generic
+
+    paths = _load(path).paths
+    if router is None:
+        click.echo(generic(paths.notify_dir, paths.lever_dir), nl=False)
+        return
+    try:
+        text = for_router(paths.notify_dir, paths.lever_dir, client.router(router))
+    except (NoAnswerError, RefusedError) as error:
+        click.echo(f"havrrpd: {error}; the names of its instances are left to you", err=True)
+        text = generic(paths.notify_dir, paths.lever_dir, router)
+    click.echo(text, nl=False)
+
+
+def main() -> NoReturn:
+    """The entry point: what goes wrong as it must becomes one sentence and an exit code."""
+    try:
+        cli(prog_name="havrrpd")
+    except RefusedError as error:
+        _fail(str(error), BAD_CONFIG if error.status == 422 else FAILED)
+    except NoAnswerError as error:
+        _fail(str(error))
+    except Exception as error:
+        if _is_config_error(error):
+            _fail(str(error), BAD_CONFIG)
+        raise
+    sys.exit(0)
+
+
+def _is_config_error(error: Exception) -> bool:
+    module = sys.modules.get("havrrpd.config")  # not imported: then nobody raised it
+    return module is not None and isinstance(error, module.ConfigError)
+
+
+def _load(path: str | None) -> Config:
+    from havrrpd.config import load
+
+    return load(path)
+
+
+def _fail(text: str, code: int = FAILED) -> NoReturn:
+    for line in text.splitlines():
+        click.echo(f"havrrpd: {line}", err=True)
+    sys.exit(code)
+
+
+def _colour() -> bool | None:
+    """None: only on a terminal. NO_COLOR, no-color.org: any value but the empty one."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _coloured(text: str) -> str:
+    """The states of a table in their colours, its widths as they are."""
+    for state, colour in _STATE_COLOURS.items():
+        text = text.replace(f"  {state} ", f"  {click.style(state, fg=colour)} ")
+    return text

@@ -1,0 +1,88 @@
+"""Asking the daemon over its Unix socket, with nothing but the standard library: it starts fast."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import quote
+
+DEFAULT_SOCKET = "/run/havrrpd/havrrpd.sock"
+TIMEOUT = 5.0
+
+
+class NoAnswerError(Exception):
+    """The daemon does not answer."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"the daemon does not answer on {path}: {reason}; "
+            "is it running? systemctl status havrrpd"
+        )
+
+
+class RefusedError(Exception):
+    """The daemon answered that it won't; `status` is HTTP's."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Client:
+    """Every method raises NoAnswerError or RefusedError."""
+
+    def __init__(self, path: str = DEFAULT_SOCKET) -> None:
+        self._path = path
+
+    def status(self) -> dict[str, Any]:
+        return self._ask("GET", "/status")
+
+    def router(self, router: str) -> dict[str, Any]:
+        return self._ask("GET", f"/status/{quote(router, safe='')}")
+
+    def failover(self, router: str) -> None:
+        self._ask("POST", f"/failover/{quote(router, safe='')}")
+
+    def drain(self) -> None:
+        self._ask("POST", "/drain")
+
+    def undrain(self) -> None:
+        self._ask("POST", "/undrain")
+
+    def reload(self) -> None:
+        self._ask("POST", "/reload")
+
+    def _ask(self, method: str, url: str) -> dict[str, Any]:
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request(method, url)
+            answer = connection.getresponse()
+            status, body = answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoAnswerError(self._path, _reason(error)) from error
+        finally:
+            connection.close()
+        if not isinstance(body, dict):
+            raise NoAnswerError(self._path, "what answers is not havrrpd")
+        if status >= 400:
+            raise RefusedError(status, str(body.get("error", f"HTTP status {status}")))
+        return body
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("havrrpd", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return "what answers is not havrrpd"

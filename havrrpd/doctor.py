@@ -1,0 +1,254 @@
+"""What is wrong with a node, and the sentence that mends it.
+
+`facts()` looks; everything else is a function of what was seen and of the daemon's status.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+Version = tuple[int, int, int]
+
+SMALLEST_BASE = 34  # below this there is no room for untried and tried nodes
+NEEDED = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 21: "CAP_SYS_ADMIN"}  # capability(7) by bit
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor: what was looked at, what was found, what to do about it."""
+
+    level: Level
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level:<4}  {self.subject}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the machine shows from outside the daemon. None: it could not be seen."""
+
+    keepalived: Version | None
+    daemon_error: str | None  # why the daemon gave no status
+    capabilities: int | None  # the effective ones, as a bit mask
+    directories: tuple[tuple[str, bool], ...]  # (path, is a directory)
+
+
+def examine(status: dict[str, Any] | None, facts: Facts) -> list[Finding]:
+    """Every finding, the node's first; `status` is None when the daemon does not answer."""
+    findings = [_keepalived(facts), _daemon(status, facts), _capabilities(facts)]
+    findings += [_directory(path, there) for path, there in facts.directories]
+    for router in [] if status is None else status["routers"]:
+        wrong = [*_of_router(router), *_of_instances(router)]
+        findings += wrong or [_ok(f"router {router['router']}", f"{router['state']}, no problem")]
+    if status is not None and not status["routers"]:
+        findings.append(_warn("routers", "no keepalived was found on this node; is one running?"))
+    return findings
+
+
+def is_wrong(findings: list[Finding]) -> bool:
+    return any(finding.level is Level.FAIL for finding in findings)
+
+
+# --- the node ---
+
+
+def _keepalived(facts: Facts) -> Finding:
+    version = facts.keepalived
+    if version is None:
+        return _fail("keepalived", "is not installed; apt install keepalived")
+    text = ".".join(str(part) for part in version)
+    if version <= (1, 2, 15):
+        return _fail(
+            "keepalived",
+            f"{text} loses packets with more than two nodes; upgrade to 2.0.21 or later",
+        )
+    if version < (2, 0, 21):
+        return _warn(
+            "keepalived", f"{text} does not know the keyword track_file; upgrade to 2.0.21 or later"
+        )
+    return _ok("keepalived", text)
+
+
+def _daemon(status: dict[str, Any] | None, facts: Facts) -> Finding:
+    if status is None:
+        return _fail("daemon", facts.daemon_error or "it does not answer")
+    if not status["ready"]:
+        return _warn("daemon", "answers, and is not ready yet; wait for its first listing")
+    return _ok("daemon", f"havrrpd {status['version']} answers")
+
+
+def _capabilities(facts: Facts) -> Finding:
+    if facts.capabilities is None:
+        return _warn("capabilities", "can't be seen; run havrrpd doctor as root")
+    missing = [name for bit, name in NEEDED.items() if not facts.capabilities >> bit & 1]
+    if missing:
+        return _fail(
+            "capabilities",
+            f"{', '.join(missing)} missing; add to AmbientCapabilities= of havrrpd.service",
+        )
+    return _ok("capabilities", ", ".join(NEEDED.values()))
+
+
+def _directory(path: str, there: bool) -> Finding:
+    if there:
+        return _ok("directory", path)
+    return _fail(
+        "directory",
+        f"{path} is missing, and keepalived must find it when it starts; "
+        "systemd-tmpfiles --create, then systemctl reload keepalived",
+    )
+
+
+# --- a router ---
+
+_MENDING = {
+    "addresses_orphaned": "nobody owns the virtual addresses that are here; start its keepalived",
+    "addresses_missing": "MASTER without all virtual addresses; reload its keepalived",
+    "adverts_stopped": "keepalived hangs as MASTER; restart it",
+    "duplicate_master": "another node is MASTER too; check the network between them, and that "
+    "advert_int and virtual addresses are equal",
+    "no_master_heard": "no MASTER is heard; check the HA network and the other nodes",
+    "witnesses_disagree": "the witnesses disagree; see witnesses in havrrpd status -o json",
+    "gateway_unreachable": "MASTER and its gateways are lost; check the uplink",
+    "keepalived_down": "keepalived does not run; start it",
+    "lever_missing": "the loaded configuration has no track file of ours; add what "
+    "havrrpd keepalived stanza {router} prints, and reload keepalived",
+}
+
+
+def _of_router(router: dict[str, Any]) -> list[Finding]:
+    subject = f"router {router['router']}"
+    found = [
+        _fail(subject, f"{name}: {_MENDING.get(name, name).format(router=router['router'])}")
+        for name in router["problems"]
+    ]
+    if router["state"] == "FAULT" and router["election"]["phase"] != "resigning":
+        found.append(_fail(subject, "FAULT; see keepalived's log for why"))
+    if router["election"]["lever"] is None and "lever_missing" not in router["problems"]:
+        found.append(_warn(subject, f"has no lever: {_add_stanza(router)}"))
+    return found
+
+
+def _of_instances(router: dict[str, Any]) -> list[Finding]:
+    return [
+        finding for instance in router["instances"] for finding in _of_instance(router, instance)
+    ]
+
+
+def _of_instance(router: dict[str, Any], instance: dict[str, Any]) -> list[Finding]:
+    subject = f"router {router['router']} {instance['vrrp_instance']}"
+    base, found = instance["priority"], []
+    if router["pid"] is not None and instance["witnesses"]["notification"] == "unwatched":
+        found.append(_warn(subject, f"its notifications are not heard: {_add_stanza(router)}"))
+    if base == 255:
+        found.append(_fail(subject, "at priority 255 keepalived ignores a weight; use 254 or less"))
+    if base < SMALLEST_BASE:
+        found.append(
+            _warn(
+                subject,
+                f"priority {base} leaves no room for taking turns, so the router is only resigned; "
+                f"set {SMALLEST_BASE} or more on every node",
+            )
+        )
+    if instance["preempt"] and router["election"]["lever"] is not None:
+        found.append(
+            _warn(subject, "preempt is on: a returning node moves the router; add nopreempt")
+        )
+    # A standing only lowers a priority: what is above our base is a higher base.
+    higher = sorted({m["priority"] for m in instance["masters_heard"] if m["priority"] > base})
+    if higher:
+        found.append(
+            _warn(
+                subject,
+                f"a peer sends priority {higher[-1]}, ours is {base}: the base priorities differ; "
+                "make them equal on every node",
+            )
+        )
+    return found
+
+
+def _add_stanza(router: dict[str, Any]) -> str:
+    return f"add what havrrpd keepalived stanza {router['router']} prints, and reload keepalived"
+
+
+def _ok(subject: str, text: str) -> Finding:
+    return Finding(Level.OK, subject, text)
+
+
+def _warn(subject: str, text: str) -> Finding:
+    return Finding(Level.WARN, subject, text)
+
+
+def _fail(subject: str, text: str) -> Finding:
+    return Finding(Level.FAIL, subject, text)
+
+
+# --- looking ---
+
+
+def look(directories: tuple[str, ...], socket_path: str, daemon_error: str | None) -> Facts:
+    """The facts of this machine."""
+    return Facts(
+        keepalived=keepalived_version(),
+        daemon_error=daemon_error,
+        capabilities=capabilities(_pid_behind(socket_path) if daemon_error is None else None),
+        directories=tuple((path, os.path.isdir(path)) for path in directories),
+    )
+
+
+def keepalived_version() -> Version | None:
+    path = shutil.which("keepalived", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        return None
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return read_version((said.stderr + said.stdout).decode(errors="replace"))
+
+
+def read_version(text: str) -> Version | None:
+    """From the first line of `keepalived --version`: Keepalived v2.2.7 (01/16,2022)."""
+    found = re.search(r"Keepalived v(\d+)\.(\d+)\.(\d+)", text)
+    return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
+
+
+def capabilities(pid: int | None) -> int | None:
+    """Of a process, None: of this one."""
+    try:
+        text = Path("/proc", "self" if pid is None else str(pid), "status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"(?m)^CapEff:\s*([0-9a-f]+)$", text)
+    return None if found is None else int(found[1], 16)
+
+
+def _pid_behind(socket_path: str) -> int | None:
+    """Who listens on the Unix socket: SO_PEERCRED, socket(7)."""
+
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            probe.connect(socket_path)
+            said = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    except OSError:
+        return None
+    pid, _, _ = struct.unpack("3i", said)
+    return int(pid) or None

@@ -1,0 +1,533 @@
+"""The commands, run as a user runs them, against the real web app on a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from havrrpd.config import parse
+from havrrpd.core.model import (
+    Election,
+    Instance,
+    InstanceConfig,
+    MasterHeard,
+    Phase,
+    Problem,
+    Router,
+    Settings,
+    State,
+    Word,
+)
+from havrrpd.core.node import Node
+from havrrpd.doctor import Facts, Level, examine, is_wrong, read_version
+from havrrpd.stanza import for_router, generic
+from havrrpd.table import summary, table
+from havrrpd.views.status import status
+from havrrpd.views.web import RefusedError, control_app, serve_unix
+from havrrpd.waiting import LIMIT, wait_for_drain, wait_for_failover
+
+CONFIG = InstanceConfig("VR_1", 1, "ha-0", priority=50, preempt=False)
+MASTER = Instance(CONFIG, state=State.MASTER, since=990.0, word=Word.MASTER)
+ROUTER = Router(
+    id="a",
+    settings=Settings(node="network1"),
+    namespace="qrouter-a",
+    pid=123,
+    listed=True,
+    notify_watched=True,
+    wire_watched=True,
+    instances=(MASTER,),
+    lever="/run/havrrpd/levers/a",
+)
+NODE = Node(
+    name="network1",
+    version="9.9",
+    now=1000.0,
+    wall_now=1_700_000_000.0,
+    started_at=900.0,
+    ready=True,
+    routers={"a": ROUTER},
+)
+PEER = MasterHeard(ip_address("169.254.192.2"), 50, 2.0, 999.0, 999.6)
+BACKUP = replace(MASTER, state=State.BACKUP, masters=(PEER,), word=Word.BACKUP)
+GOOD = Facts((2, 2, 7), None, -1, (("/run/havrrpd/levers", True),))
+
+
+@dataclass
+class Daemon:
+    """A node that does what is ordered at once."""
+
+    node: Node = NODE
+    refusal: str = ""
+    config_error: str = ""
+    given: list[object] = field(default_factory=list)
+
+    def snapshot(self) -> Node:
+        return self.node
+
+    def failover(self, router: str) -> None:
+        self._take(("failover", router))
+        self._give_away()
+
+    def drain(self, draining: bool) -> None:
+        self._take(("drain", draining))
+        self._give_away()
+        self.node = replace(self.node, draining=draining)
+
+    def reload(self) -> None:
+        if self.config_error:
+            raise ValueError(self.config_error)
+        self._take("reload")
+
+    def _give_away(self) -> None:
+        self.node = replace(self.node, routers={"a": replace(ROUTER, instances=(BACKUP,))})
+
+    def _take(self, order: object) -> None:
+        if self.refusal:
+            raise RefusedError(self.refusal)
+        self.given.append(order)
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+async def python(*arguments: str, path: Path | None = None, **environment: str) -> Ran:
+    """Runs the interpreter of the tests with these arguments."""
+    home = str(Path(__file__).parents[2])
+    variables = {**os.environ, "PYTHONPATH": home, "NO_COLOR": "1", **environment}
+    if path is not None:
+        variables["HAVRRPD_SOCKET"] = str(path)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env=variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+async def havrrpd(*arguments: str, path: Path | None = None) -> Ran:
+    return await python("-m", "havrrpd", *arguments, path=path)
+
+
+@asynccontextmanager
+async def answering(path: Path, daemon: Daemon) -> AsyncIterator[None]:
+    runner = await serve_unix(control_app(daemon.snapshot, daemon), str(path))
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "havrrpd.sock"
+
+
+# --- the commands ---
+
+
+async def test_status_prints_a_table_and_talks_on_stderr(path: Path) -> None:
+    async with answering(path, Daemon()):
+        ran = await havrrpd("status", path=path)
+    assert ran.code == 0
+    head, line = ran.out.splitlines()
+    assert head.split() == [
+        "ROUTER",
+        "STATE",
+        "SINCE",
+        "PRIORITY",
+        "GATEWAYS",
+        "ELECTION",
+        "PROBLEMS",
+    ]
+    assert line.split()[:2] == ["a", "MASTER"]
+    assert ran.err == "network1: routers: 1 MASTER; 0 problems\n"
+
+
+async def test_status_as_json_is_what_the_daemon_said(path: Path) -> None:
+    async with answering(path, Daemon()):
+        whole = await havrrpd("status", "-o", "json", path=path)
+        one = await havrrpd("status", "a", "-o", "json", path=path)
+    assert json.loads(whole.out) == status(NODE)
+    assert json.loads(one.out) == status(NODE)["routers"][0]
+    assert (whole.code, whole.err, one.code) == (0, "", 0)
+
+
+async def test_status_exits_with_3_when_a_router_has_a_problem(path: Path) -> None:
+    router = replace(ROUTER, problems=frozenset({Problem.GATEWAY_UNREACHABLE}))
+    async with answering(path, Daemon(replace(NODE, routers={"a": router}))):
+        ran = await havrrpd("status", path=path)
+    assert ran.code == 3
+    assert "gateway_unreachable" in ran.out
+
+
+async def test_an_unknown_router_is_a_failure(path: Path) -> None:
+    async with answering(path, Daemon()):
+        ran = await havrrpd("status", "b", path=path)
+    assert (ran.code, ran.out, ran.err) == (1, "", "havrrpd: no router b on this node\n")
+
+
+async def test_a_daemon_that_does_not_answer_is_said_in_one_sentence(path: Path) -> None:
+    ran = await havrrpd("status", path=path)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        f"havrrpd: the daemon does not answer on {path}: no such file or directory; "
+        "is it running? systemctl status havrrpd\n"
+    )
+
+
+async def test_failover_waits_and_says_who_took_over(path: Path) -> None:
+    daemon = Daemon()
+    async with answering(path, daemon):
+        ran = await havrrpd("failover", "a", "--wait", path=path)
+    assert daemon.given == [("failover", "a")]
+    assert ran.code == 0
+    assert ran.out.startswith("a: 169.254.192.2 (priority 50) is MASTER, after 0.")
+
+
+async def test_a_refused_failover_is_a_failure_with_the_reason(path: Path) -> None:
+    async with answering(path, Daemon(refusal="a is not failed over: observe_only is set")):
+        ran = await havrrpd("failover", "a", path=path)
+    assert (ran.code, ran.err) == (1, "havrrpd: a is not failed over: observe_only is set\n")
+
+
+async def test_drain_undrain_and_reload_are_ordered(path: Path) -> None:
+    daemon = Daemon()
+    async with answering(path, daemon):
+        codes = [
+            (await havrrpd(*arguments, path=path)).code
+            for arguments in (("drain", "--wait"), ("undrain",), ("reload",))
+        ]
+    assert codes == [0, 0, 0]
+    assert daemon.given == [("drain", True), ("drain", False), "reload"]
+
+
+async def test_a_reload_of_a_bad_configuration_exits_with_2(path: Path) -> None:
+    async with answering(path, Daemon(config_error="x.toml: a\nx.toml: b")):
+        ran = await havrrpd("reload", path=path)
+    assert (ran.code, ran.err) == (2, "havrrpd: x.toml: a\nhavrrpd: x.toml: b\n")
+
+
+async def test_config_check_names_every_problem_and_exits_with_2(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    await asyncio.to_thread(bad.write_text, "[health_check]\nfall = 0\nrise = 0\n")
+    ran = await havrrpd("config", "check", str(bad))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"havrrpd: {bad}: health_check.fall: must be a whole number from 1 to 1000, got 0\n"
+        f"havrrpd: {bad}: health_check.rise: must be a whole number from 1 to 1000, got 0\n"
+    )
+
+
+async def test_config_show_prints_toml_with_every_default(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    await asyncio.to_thread(good.write_text, "[health_check]\ninterval = 5\n")
+    ran = await havrrpd("config", "show", "--config", str(good))
+    assert (ran.code, ran.err) == (0, "")
+    assert parse(ran.out, "shown").health_check.interval == 5
+    assert "fall = 3\n" in ran.out
+
+
+async def test_a_wrong_word_is_a_usage_error() -> None:
+    ran = await havrrpd("statsu")
+    assert (ran.code, ran.out) == (2, "")
+
+
+async def test_the_stanza_of_a_known_router_names_its_instances(path: Path) -> None:
+    async with answering(path, Daemon()):
+        ran = await havrrpd("keepalived", "stanza", "a", path=path)
+    assert (ran.code, ran.err) == (0, "")
+    assert "vrrp_instance VR_1 {\n    track_file {\n" in ran.out
+
+
+async def test_the_stanza_without_a_daemon_leaves_the_names_open(path: Path) -> None:
+    ran = await havrrpd("keepalived", "stanza", "a", path=path)
+    assert ran.code == 0
+    assert "vrrp_instance INSTANCE {\n" in ran.out
+    assert "the names of its instances are left to you" in ran.err
+
+
+async def test_the_doctor_works_without_a_daemon_and_exits_with_3(path: Path) -> None:
+    ran = await havrrpd("doctor", path=path)
+    assert ran.code == 3
+    assert f"fail  daemon: the daemon does not answer on {path}: " in ran.out
+
+
+async def test_status_imports_neither_the_server_nor_netlink(path: Path) -> None:
+    watch = (
+        "import atexit, sys\n"
+        "heavy = ('aiohttp', 'asyncio', 'pyroute2', 'prometheus_client', 'msgspec', 'uvloop')\n"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=sys.stderr))\n"
+        "sys.argv = ['havrrpd', 'status', '-o', 'json']\n"
+        "from havrrpd.cli import main\n"
+        "main()\n"
+    )
+    async with answering(path, Daemon()):
+        ran = await python("-c", watch, path=path)
+    assert (ran.code, ran.err) == (0, "[]\n")
+
+
+# --- the table ---
+
+
+def test_the_table_shows_what_matters_of_a_router() -> None:
+    router = replace(
+        ROUTER,
+        election=Election(phase=Phase.DWELLING, tried=True, standing=-40, written=-40),
+        problems=frozenset({Problem.GATEWAY_UNREACHABLE}),
+    )
+    text = table(
+        status(replace(NODE, routers={"a": router}))["routers"],
+        datetime.fromtimestamp(1_700_000_000, UTC),
+    )
+    assert " ".join(text.splitlines()[1].split()) == (
+        "a MASTER 10 s 10 unchecked dwelling, tried, standing -40 gateway_unreachable"
+    )
+
+
+def test_the_summary_names_drain_and_readiness() -> None:
+    empty = status(replace(NODE, routers={}, draining=True, ready=False))
+    assert summary(empty) == "network1: routers: none; 0 problems, draining, not ready yet"
+
+
+# --- waiting ---
+
+
+def answers(*states: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """One after the other, the last one for ever."""
+    left = list(states)
+    return lambda: left.pop(0) if len(left) > 1 else left[0]
+
+
+def clock(step: float) -> Callable[[], float]:
+    now = [0.0]
+
+    def tick() -> float:
+        now[0] += step
+        return now[0]
+
+    return tick
+
+
+def shown(instance: Instance, phase: Phase = Phase.STEADY, *, draining: bool = False) -> Any:
+    router = replace(ROUTER, instances=(instance,), election=Election(phase=phase))
+    return status(replace(NODE, routers={"a": router}, draining=draining))
+
+
+def router_shown(instance: Instance, phase: Phase = Phase.STEADY) -> Any:
+    return shown(instance, phase)["routers"][0]
+
+
+def no_pause(_seconds: float) -> None:
+    """Time moves with the clock."""
+
+
+def test_waiting_ends_when_another_master_is_heard() -> None:
+    outcome = wait_for_failover(
+        answers(
+            router_shown(MASTER),
+            router_shown(MASTER, Phase.RESIGNING),
+            router_shown(replace(BACKUP, state=State.FAULT, masters=()), Phase.RESIGNING),
+            router_shown(replace(BACKUP, state=State.FAULT), Phase.RESIGNING),
+        ),
+        clock(0.1),
+        no_pause,
+    )
+    assert (outcome.good, outcome.text) == (
+        True,
+        "169.254.192.2 (priority 50) is MASTER, after 0.4 s",
+    )
+
+
+def test_waiting_ends_when_nobody_took_over() -> None:
+    outcome = wait_for_failover(
+        answers(router_shown(MASTER, Phase.RESIGNING), router_shown(MASTER, Phase.ALONE)),
+        clock(0.1),
+        no_pause,
+    )
+    assert (outcome.good, outcome.text) == (
+        False,
+        "nobody took it over; this node is MASTER again",
+    )
+
+
+def test_waiting_ends_when_nothing_happens_at_all() -> None:
+    outcome = wait_for_failover(answers(router_shown(MASTER)), clock(0.5), no_pause)
+    assert (outcome.good, outcome.text) == (False, "this node did not resign")
+
+
+def test_waiting_for_a_drain_ends_with_the_last_router() -> None:
+    outcome = wait_for_drain(
+        answers(shown(MASTER), shown(MASTER, draining=True), shown(BACKUP, draining=True)),
+        clock(0.5),
+        no_pause,
+    )
+    assert outcome.good
+
+
+def test_waiting_for_a_drain_names_what_is_left() -> None:
+    outcome = wait_for_drain(answers(shown(MASTER, draining=True)), clock(LIMIT), no_pause)
+    assert (outcome.good, outcome.text) == (False, "still here after 60 s: a")
+
+
+# --- the stanza ---
+
+
+def test_the_stanza_is_what_keepalived_needs() -> None:
+    assert for_router("/run/n", "/run/l", status(NODE)["routers"][0]) == (
+        "global_defs {\n    vrrp_notify_fifo /run/n/a root\n}\n\n"
+        "track_file havrrpd {\n    file /run/l/a\n    weight 1\n    init_file 0\n}\n\n"
+        "vrrp_instance VR_1 {\n    track_file {\n        havrrpd\n    }\n}\n"
+    )
+
+
+def test_the_lever_of_a_sync_group_is_in_the_group() -> None:
+    members = tuple(
+        replace(MASTER, config=replace(CONFIG, name=name, sync_group="G")) for name in ("A", "B")
+    )
+    node = replace(NODE, routers={"a": replace(ROUTER, instances=members)})
+    text = for_router("/run/n", "/run/l", status(node)["routers"][0])
+    assert text.count("vrrp_sync_group G {\n    sync_group_tracking_weight\n") == 1
+    assert "vrrp_instance" not in text
+
+
+def test_the_generic_stanza_says_what_a_router_is() -> None:
+    assert generic("/run/n", "/run/l").startswith("# ROUTER: the UUID of a qrouter-")
+
+
+# --- the doctor ---
+
+
+def complaints(node: Node, facts: Facts = GOOD) -> list[str]:
+    return [str(f) for f in examine(status(node), facts) if f.level is not Level.OK]
+
+
+def with_router(router: Router) -> Node:
+    return replace(NODE, routers={"a": router})
+
+
+def with_instance(instance: Instance) -> Node:
+    return with_router(replace(ROUTER, instances=(instance,)))
+
+
+def test_a_node_that_is_well_has_no_complaint() -> None:
+    assert complaints(NODE) == []
+    assert not is_wrong(examine(status(NODE), GOOD))
+
+
+@pytest.mark.parametrize(
+    ("version", "complaint"),
+    [
+        (None, "fail  keepalived: is not installed; apt install keepalived"),
+        (
+            (1, 2, 15),
+            "fail  keepalived: 1.2.15 loses packets with more than two nodes; "
+            "upgrade to 2.0.21 or later",
+        ),
+        (
+            (2, 0, 20),
+            "warn  keepalived: 2.0.20 does not know the keyword track_file; "
+            "upgrade to 2.0.21 or later",
+        ),
+    ],
+)
+def test_an_old_or_missing_keepalived_is_named(
+    version: tuple[int, int, int] | None, complaint: str
+) -> None:
+    assert complaints(NODE, replace(GOOD, keepalived=version)) == [complaint]
+
+
+def test_missing_capabilities_are_named() -> None:
+    assert complaints(NODE, replace(GOOD, capabilities=1 << 12)) == [
+        "fail  capabilities: CAP_NET_RAW, CAP_SYS_ADMIN missing; "
+        "add to AmbientCapabilities= of havrrpd.service"
+    ]
+
+
+def test_a_missing_directory_is_named() -> None:
+    assert complaints(NODE, replace(GOOD, directories=(("/run/l", False),))) == [
+        "fail  directory: /run/l is missing, and keepalived must find it when it starts; "
+        "systemd-tmpfiles --create, then systemctl reload keepalived"
+    ]
+
+
+def test_every_problem_has_a_sentence_that_mends_it() -> None:
+    said = complaints(with_router(replace(ROUTER, problems=frozenset(Problem))))
+    assert len(said) == len(Problem)
+    for line, problem in zip(said, sorted(str(problem) for problem in Problem), strict=True):
+        assert line.startswith(f"fail  router a: {problem}: ")
+        assert len(line) > len(f"fail  router a: {problem}: ") + 20
+
+
+def test_a_fifo_that_is_not_heard_is_named() -> None:
+    assert complaints(with_router(replace(ROUTER, notify_watched=False))) == [
+        "warn  router a VR_1: its notifications are not heard: "
+        "add what havrrpd keepalived stanza a prints, and reload keepalived"
+    ]
+
+
+def test_a_missing_lever_is_named_before_it_is_wanted() -> None:
+    assert complaints(with_router(replace(ROUTER, lever=None))) == [
+        "warn  router a: has no lever: "
+        "add what havrrpd keepalived stanza a prints, and reload keepalived"
+    ]
+
+
+def test_preempt_left_on_is_named() -> None:
+    instance = replace(MASTER, config=replace(CONFIG, preempt=True))
+    assert complaints(with_instance(instance)) == [
+        "warn  router a VR_1: preempt is on: a returning node moves the router; add nopreempt"
+    ]
+
+
+def test_unequal_base_priorities_are_seen_on_the_wire() -> None:
+    instance = replace(BACKUP, masters=(replace(PEER, priority=150),))
+    assert complaints(with_instance(instance)) == [
+        "warn  router a VR_1: a peer sends priority 150, ours is 50: the base priorities differ; "
+        "make them equal on every node"
+    ]
+
+
+def test_a_priority_without_room_below_is_named() -> None:
+    instance = replace(MASTER, config=replace(CONFIG, priority=33))
+    assert complaints(with_instance(instance)) == [
+        "warn  router a VR_1: priority 33 leaves no room for taking turns, so the router is only "
+        "resigned; set 34 or more on every node"
+    ]
+
+
+def test_a_node_without_routers_is_named() -> None:
+    assert complaints(replace(NODE, routers={})) == [
+        "warn  routers: no keepalived was found on this node; is one running?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("Keepalived v2.2.7 (01/16,2022)\n\nCopyright(C) 2001-2022", (2, 2, 7)),
+        ("Keepalived v1.2.13 (05/28,2014)", (1, 2, 13)),
+        ("command not found", None),
+    ],
+)
+def test_the_version_of_keepalived_is_read(text: str, version: tuple[int, int, int] | None) -> None:
+    assert read_version(text) == version
