@@ -37,7 +37,7 @@ class _Watched:
 
     router: str
     path: Path  # as keepalived knows it
-    root: Path  # of keepalived's mount namespace
+    file: Path  # the same in keepalived's mount namespace
     pid: int | None
     fd: int | None = None
     id: FifoId | None = None
@@ -49,10 +49,6 @@ class _Watched:
     backoff: float = TICK / 2
     due: float = 0.0
     garbage_logged: float = float("-inf")
-
-    @property
-    def file(self) -> Path:
-        return self.root / self.path.relative_to(self.path.anchor)
 
 
 class Notify:
@@ -74,10 +70,11 @@ class Notify:
         `pid` is of the VRRP process: with it, NotifyWatched(True) means that this process has the
         FIFO open. Call it again whenever keepalived was started or reloaded: nothing is lost.
         """
+        file = root / path.relative_to(path.anchor)
         watched = self._routers.get(router)
         if watched is None:
-            watched = self._routers[router] = _Watched(router, path, root, pid)
-        watched.path, watched.root, watched.pid = path, root, pid
+            watched = self._routers[router] = _Watched(router, path, file, pid)
+        watched.path, watched.file, watched.pid = path, file, pid
         watched.held, watched.due, watched.backoff = False, 0.0, TICK / 2
         self._wake_for(router)
 
