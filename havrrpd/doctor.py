@@ -19,7 +19,13 @@ from typing import Any
 Version = tuple[int, int, int]
 
 SMALLEST_BASE = 34  # below this there is no room for untried and tried nodes
-NEEDED = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 21: "CAP_SYS_ADMIN"}  # capability(7) by bit
+NEEDED = {  # capabilities(7), by bit
+    11: "CAP_NET_BROADCAST",
+    12: "CAP_NET_ADMIN",
+    13: "CAP_NET_RAW",
+    19: "CAP_SYS_PTRACE",
+    21: "CAP_SYS_ADMIN",
+}
 
 
 class Level(StrEnum):
@@ -101,7 +107,7 @@ def _capabilities(facts: Facts) -> Finding:
     if missing:
         return _fail(
             "capabilities",
-            f"{', '.join(missing)} missing; add to AmbientCapabilities= of havrrpd.service",
+            f"{', '.join(missing)} missing; add to CapabilityBoundingSet= of havrrpd.service",
         )
     return _ok("capabilities", ", ".join(NEEDED.values()))
 

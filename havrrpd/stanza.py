@@ -29,7 +29,7 @@ def for_router(notify_dir: str, lever_dir: str, router: dict[str, Any]) -> str:
             groups.append(group)
     if not plain and not groups:
         return generic(notify_dir, lever_dir, router["router"])
-    # Without sync_group_tracking_weight keepalived ignores the weight in a member of a group.
+    # In a member of a group keepalived 2.2.7 takes the weight for 0: any standing is then FAULT.
     lines = ("sync_group_tracking_weight", *_LEVER)
     blocks = [_block(f"vrrp_sync_group {group}", lines) for group in groups]
     return _stanza(notify_dir, lever_dir, router["router"], blocks + plain)
