@@ -25,6 +25,7 @@ from havrrpd.core.messages import (
     Event,
     FailoverRequested,
     KeepalivedAbsent,
+    KeepalivedEnded,
     KeepalivedReloaded,
     KeepalivedStarted,
     LinkChanged,
@@ -43,7 +44,7 @@ from havrrpd.core.messages import (
     StopProbing,
     WriteStanding,
 )
-from havrrpd.core.model import Router
+from havrrpd.core.model import KeepalivedConfig, Router
 from havrrpd.core.node import Counters, Node
 from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
@@ -185,6 +186,8 @@ class Daemon:
                 self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
             case KeepalivedReloaded(loaded):
                 self._follow(router_id, loaded)
+            case KeepalivedEnded():  # its /proc entry is gone: look by the namespace's name
+                self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
             case LinkChanged(_, True):
                 self._adverts.refresh(router_id)
             case RouterGone():
@@ -205,13 +208,14 @@ class Daemon:
         self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
         self._follow(router_id, event.config)
 
-    def _follow(self, router_id: str, loaded: config.KeepalivedConfig) -> None:
+    def _follow(self, router_id: str, loaded: KeepalivedConfig) -> None:
         """The notifications and adverts of a router, as its configuration says where they are."""
         if loaded.notify_fifo is None:
             self._notify.unwatch(router_id)
         else:
             root = self._keepalived.root(router_id)
-            self._notify.watch(router_id, Path(loaded.notify_fifo), root)
+            pid = self._steps.routers[router_id].pid
+            self._notify.watch(router_id, Path(loaded.notify_fifo), root, pid)
         netns = self._keepalived.netns_path(router_id)
         self._adverts.watch(router_id, netns, loaded.instances)
 
@@ -269,7 +273,7 @@ class Daemon:
 
     def _inside(self, router_id: str, path: str) -> Path:
         """A path of keepalived's configuration, as its mount namespace resolves it."""
-        return self._keepalived.root(router_id) / path.lstrip("/")
+        return Path(self._keepalived.root(router_id), path.lstrip("/"))
 
     def _put_levers_right(self) -> None:
         """Before anything else: no router stays in FAULT because havrrpd died as it resigned."""
@@ -312,7 +316,9 @@ class Daemon:
         self._config = fresh
         self._reload_successful = True
         self._reloaded_at = time.time()
-        self._keepalived.explicit = _explicit(fresh)
+        self._keepalived.reconfigure(
+            interval=fresh.discovery.interval, explicit=_explicit(fresh)
+        )
         for router in self._steps.routers.values():
             settings = fresh.settings_for(router.id, router.namespace)
             if settings != router.settings:
@@ -350,16 +356,16 @@ class Daemon:
         )
 
     def _stalled(self, now: float) -> tuple[str, ...]:
-        watched = {
-            "steps": self._steps,
-            "netlink": self._netlink,
-            "notify": self._notify,
-            "adverts": self._adverts,
-            "gateway": self._gateways,
-            "keepalived": self._keepalived,
+        progress = {
+            "steps": self._steps.progressed_at,
+            "netlink": self._netlink.progressed_at,
+            "notify": self._notify.progressed_at,
+            "adverts": self._adverts.progressed_at,
+            "gateway": self._gateways.progressed_at,
+            "keepalived": self._keepalived.progressed_at,
         }
         limit = STALLED_AFTER + self._config.discovery.interval
-        return tuple(name for name, w in watched.items() if now - w.progressed_at > limit)
+        return tuple(name for name, at in progress.items() if now - at > limit)
 
 
 def _explicit(loaded: Config) -> tuple[ExplicitRouter, ...]:

@@ -28,7 +28,19 @@ def open_inside(netns: int, factory: Callable[[], T]) -> T:
 
 
 def _enter_and_call(netns: int, factory: Callable[[], T]) -> T:
+    """Enters and comes home again: a thread inside would keep a deleted namespace alive."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _setns(netns)
+        try:
+            return factory()
+        finally:
+            _setns(home)
+    finally:
+        os.close(home)
+
+
+def _setns(netns: int) -> None:
     if _libc.setns(netns, _CLONE_NEWNET) != 0:
         errno = ctypes.get_errno()
         raise OSError(errno, f"setns: {os.strerror(errno)}")
-    return factory()

@@ -76,8 +76,10 @@ def _address_latency(lab: Lab, master: str) -> Figure:
     router = lab.routers[0]
     address = router.provider_addresses[0]
     batch = subprocess.Popen(
-        ["nsenter", "-t", str(lab.node(master).pid), "-n", "-m"]
-        + ["ip", "-n", router.namespace, "-batch", "-"],
+        [
+            *("nsenter", "-t", str(lab.node(master).pid), "-n", "-m"),
+            *("ip", "-n", router.namespace, "-batch", "-"),
+        ],
         stdin=subprocess.PIPE,
         text=True,
     )
