@@ -149,7 +149,7 @@ def complete(
     starts_as_master = draft.state == "MASTER" or (draft.state is None and priority == OWNER)
     carrier = draft.interface
     if draft.vmac is not None:
-        carrier = draft.vmac or f"vrrp{'6' if ipv6 else ''}.{draft.vrid}"
+        carrier = draft.vmac or f"vrrp.{draft.vrid}"
     addresses = tuple(
         read_address(line.words, carrier, excluded=excluded) for line, excluded in draft.addresses
     )

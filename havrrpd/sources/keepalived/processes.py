@@ -1,0 +1,379 @@
+"""Discovery: which keepalived processes run, as what router, and when one dies.
+
+/proc is scanned every `interval`; between scans a pidfd on each process tells of its death at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from havrrpd.core.messages import (
+    Event,
+    KeepalivedAbsent,
+    KeepalivedEnded,
+    KeepalivedReloaded,
+    KeepalivedStarted,
+    RouterGone,
+)
+from havrrpd.core.model import KeepalivedConfig
+from havrrpd.sources.keepalived.loaded import LoadedConfig, locate, namespaces, on_disk
+from havrrpd.sources.keepalived.proc import Netns, Proc
+from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry
+
+Found = Event | KeepalivedAbsent | RouterGone
+
+WAKE_INTERVAL = 1.0  # a reader that went deaf must not matter for longer
+QUICK_SCANS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # after a death or a change: a successor comes soon
+YOUNG = 2.0  # a process younger than that may not have opened its sockets yet
+SETTLED = 30.0  # one that has not for so long never will
+OVERLAP = 10.0  # an old process may take that long to stop (child_wait_time is 5 s)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ExplicitRouter:
+    """A router that the configuration names: known even while its keepalived does not run."""
+
+    keepalived_conf: Path
+    namespace: str | None = None
+
+
+class Keepalived:
+    """The source of keepalived's processes. `emit` is called from the loop, in order."""
+
+    def __init__(
+        self,
+        emit: Callable[[str, Found], None],
+        *,
+        interval: float = 2.0,
+        netns_dir: Path = Path("/run/netns"),
+        proc: Path = Path("/proc"),
+        explicit: Sequence[ExplicitRouter] = (),
+    ) -> None:
+        self.progressed_at = time.monotonic()
+        self.scanned = False  # whether all that runs was looked for once
+        self._emit = emit
+        self._interval = interval
+        self._netns_dir = netns_dir
+        self._proc = Proc(proc)
+        self._registry = Registry()
+        self._kernel_threads: set[int] = set()
+        self._seen: dict[int, float] = {}  # processes of keepalived without a router, since when
+        self._names: dict[Netns, str] | None = None  # of namespaces, for one scan
+        self._epoll = select.epoll()
+        self._watched: dict[int, KnownRouter] = {}  # by pidfd
+        self._woken = asyncio.Event()
+        self._due = time.monotonic()
+        self._quick: list[float] = []
+        self._own_netns = self._proc.netns("self")
+        self.scanned = False  # whether everything that runs was looked for once
+        self.explicit = tuple(explicit)
+
+    # --- for the daemon ---
+
+    def netns_path(self, router: str) -> Path:
+        """What to open to enter the router's network namespace; it may be gone by then."""
+        known = self._registry.routers.get(router)
+        if known is None:
+            return self._netns_dir / router
+        if known.process is not None:
+            return self._proc.path / str(known.process.pid) / "ns" / "net"
+        if known.namespace is None:
+            return self._proc.path / "self" / "ns" / "net"
+        return self._netns_dir / known.namespace
+
+    def root(self, router: str) -> Path:
+        """Where the paths of the router's configuration begin."""
+        known = self._registry.routers.get(router)
+        if known is not None and known.process is not None:
+            return self._proc.path / str(known.process.pid) / "root"
+        return Path("/")
+
+    @property
+    def explicit(self) -> tuple[ExplicitRouter, ...]:
+        """The routers that the configuration names. One that is no longer named stays if it ran."""
+        return self._explicit
+
+    @explicit.setter
+    def explicit(self, explicit: Sequence[ExplicitRouter]) -> None:
+        self._explicit = tuple(explicit)
+        for router in self._registry:
+            router.absent = None
+        for each in explicit:
+            path = str(each.keepalived_conf)
+            router = self._registry.find(each.namespace, path) or self._registry.add(
+                each.namespace, path
+            )
+            router.absent = on_disk(each.keepalived_conf)
+        self._hurry()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._epoll.fileno(), self._woken.set)
+        try:
+            while True:
+                self.progressed_at = time.monotonic()
+                self._woken.clear()
+                self._notice_deaths()
+                if time.monotonic() >= self._due:
+                    self._due = time.monotonic() + self._next_delay()
+                    await self._scan()
+                    self.scanned = True
+                    continue
+                wait = min(WAKE_INTERVAL, self._due - time.monotonic())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), max(wait, 0.0))
+        finally:
+            loop.remove_reader(self._epoll.fileno())
+            self._close()
+
+    # --- deaths ---
+
+    def _notice_deaths(self) -> None:
+        for pidfd, _ in self._epoll.poll(0):
+            router = self._watched[pidfd]
+            self._release(pidfd)
+            if router.main is not None and router.main.pidfd == pidfd:
+                _log.info("keepalived.main_ended", router=router.id, pid=router.main.pid)
+                router.main = None
+            elif router.process is not None and router.process.pidfd == pidfd:
+                self._end(router, router.process)
+            self._hurry()
+
+    def _end(self, router: KnownRouter, process: Process) -> None:
+        router.process = None
+        _log.warning("keepalived.ended", router=router.id, pid=process.pid)
+        self._emit(router.id, KeepalivedEnded(process.pid))
+
+    def _watch(self, pidfd: int, router: KnownRouter) -> None:
+        self._watched[pidfd] = router
+        self._epoll.register(pidfd, select.EPOLLIN)
+
+    def _release(self, pidfd: int) -> None:
+        del self._watched[pidfd]
+        self._epoll.unregister(pidfd)
+        os.close(pidfd)
+
+    def _close(self) -> None:
+        for pidfd in tuple(self._watched):
+            self._release(pidfd)
+        self._epoll.close()
+
+    # --- scanning ---
+
+    def _hurry(self) -> None:
+        self._quick = list(QUICK_SCANS[1:])
+        self._due = time.monotonic() + QUICK_SCANS[0]
+
+    def _next_delay(self) -> float:
+        return min(self._quick.pop(0), self._interval) if self._quick else self._interval
+
+    async def _scan(self) -> None:
+        self._names = None
+        pids = self._proc.pids()
+        living = set(pids)
+        self._kernel_threads &= living
+        self._seen = {pid: since for pid, since in self._seen.items() if pid in living}
+        taken = self._taken()
+        for pid in pids:
+            if pid not in taken and pid not in self._kernel_threads:
+                await self._look_at(pid)
+        for router in self._registry:
+            if router.process is not None:
+                self._look_for_reload(router, router.process)
+            else:
+                self._look_at_absent(router)
+        self.scanned = True
+
+    def _taken(self) -> set[int]:
+        processes = {each.process.pid for each in self._registry if each.process is not None}
+        return processes | {each.main.pid for each in self._registry if each.main is not None}
+
+    async def _look_at(self, pid: int) -> None:
+        """Any process can become keepalived at any time by exec(2), so each is looked at."""
+        try:
+            if not self._proc.runs_keepalived(pid):
+                return
+            now = time.monotonic()
+            age = now - self._seen.setdefault(pid, now)
+            if age > SETTLED:
+                return
+            if self._proc.is_vrrp(pid):
+                self._adopt(pid, age)
+                await asyncio.sleep(0)  # a thousand of them must not hold the loop
+            elif age < YOUNG and not self._quick:
+                self._quick = list(QUICK_SCANS[1:])
+        except OSError as error:
+            self._note_vanished(pid, error)
+
+    def _note_vanished(self, pid: int, error: OSError) -> None:
+        """Kernel threads have no program either, and are not looked at again."""
+        try:
+            if self._proc.is_kernel_thread(pid):
+                self._kernel_threads.add(pid)
+                return
+        except OSError:
+            error.add_note("gone")
+        _log.debug("process.vanished", pid=pid, error=str(error))
+
+    # --- a new process ---
+
+    def _adopt(self, pid: int, age: float) -> None:
+        """Raises OSError when the process is gone."""
+        pidfd = os.pidfd_open(pid)
+        try:
+            netns = self._proc.netns(pid)
+            main = self._proc.keepalived_parent(pid)
+            loaded = locate(self._proc, pid, main)
+            started_at = self._proc.started_at(pid)
+            router = self._router_of(netns, loaded.path, age)
+        except OSError:
+            os.close(pidfd)
+            raise
+        if router is None:
+            os.close(pidfd)
+            return
+        router.process = Process(pid, pidfd, netns, loaded)
+        router.ran = True
+        router.file_seen = os.path.exists(router.path)
+        self._seen.pop(pid, None)
+        self._watch(pidfd, router)
+        self._watch_main(router, main)
+        router.config = self._read(router, router.process)
+        _log.info("keepalived.found", router=router.id, pid=pid, namespace=router.namespace)
+        self._emit(router.id, KeepalivedStarted(pid, router.namespace, router.config, started_at))
+
+    def _router_of(self, netns: Netns, path: str, age: float) -> KnownRouter | None:
+        """None: not yet, as the router's former process is still there."""
+        namespace = self._namespace(netns)
+        router = self._registry.find(namespace, path)
+        if router is not None and router.process is not None:
+            if router.process.netns != netns:
+                self._displace(router, router.process)
+            elif age < OVERLAP:
+                return None
+            else:
+                router = None
+        if router is None:
+            router = self._registry.add(namespace, path)
+            router_id_taken = router.id[-2:-1] == "-" and router.id[-1:].isdigit()
+            if router_id_taken:
+                _log.warning("router.numbered", router=router.id, namespace=namespace, path=path)
+        router.namespace, router.path = namespace, path
+        return router
+
+    def _displace(self, router: KnownRouter, process: Process) -> None:
+        """Its namespace was deleted and made again under the same name: it serves nobody now."""
+        _log.warning("keepalived.displaced", router=router.id, pid=process.pid)
+        self._release(process.pidfd)
+        self._seen[process.pid] = float("-inf")
+        self._end(router, process)
+
+    def _watch_main(self, router: KnownRouter, main: int | None) -> None:
+        if router.main is not None:
+            if router.main.pid == main:
+                return
+            self._release(router.main.pidfd)
+            router.main = None
+        if main is None:
+            return
+        try:
+            pidfd = os.pidfd_open(main)
+        except OSError as error:
+            # the VRRP process will follow it
+            _log.debug("process.vanished", pid=main, error=str(error))
+            return
+        router.main = Main(main, pidfd)
+        self._watch(pidfd, router)
+
+    def _namespace(self, netns: Netns) -> str | None:
+        """None for our own; one without a name is called as the kernel calls it."""
+        if netns == self._own_netns:
+            return None
+        if self._names is None:
+            self._names = dict(namespaces(self._netns_dir))
+        return self._names.get(netns, f"net:[{netns[1]}]")
+
+    # --- the configuration ---
+
+    def _read(self, router: KnownRouter, process: Process) -> KeepalivedConfig:
+        process.stamp = process.loaded.stamp()
+        process.changed_stamp = None
+        return _read(router, process.loaded)
+
+    def _look_for_reload(self, router: KnownRouter, process: Process) -> None:
+        stamp = process.loaded.stamp()
+        if stamp == process.stamp:
+            return
+        if stamp is None or stamp != process.changed_stamp:
+            # keepalived may be in the middle of writing: it counts when it holds still
+            process.changed_stamp = stamp
+            if not self._quick:
+                self._hurry_later()
+            return
+        config = self._read(router, process)
+        if config != router.config:
+            router.config = config
+            _log.info("keepalived.reloaded", router=router.id, pid=process.pid)
+            self._emit(router.id, KeepalivedReloaded(config))
+
+    def _hurry_later(self) -> None:
+        self._quick = list(QUICK_SCANS[2:])
+        self._due = time.monotonic() + QUICK_SCANS[1]
+
+    # --- routers without a process ---
+
+    def _look_at_absent(self, router: KnownRouter) -> None:
+        if router.absent is not None:
+            self._look_at_file(router, router.absent)
+        elif router.main is None and self._is_gone(router):
+            del self._registry.routers[router.id]
+            _log.info("router.gone", router=router.id, namespace=router.namespace)
+            self._emit(router.id, RouterGone())
+
+    def _look_at_file(self, router: KnownRouter, file: LoadedConfig) -> None:
+        stamp = file.stamp()
+        announced = router.ran or router.absent_stamp is not None
+        if announced and stamp == router.absent_stamp:
+            return
+        router.absent_stamp = stamp or (0, 0, 0, 0)
+        config = _read(router, file)
+        if not announced:
+            router.config = config
+            _log.info("router.absent", router=router.id, namespace=router.namespace)
+            self._emit(router.id, KeepalivedAbsent(router.namespace, config))
+        elif config != router.config:
+            router.config = config
+            self._emit(router.id, KeepalivedReloaded(config))
+
+    def _is_gone(self, router: KnownRouter) -> bool:
+        if not router.ran:
+            return True
+        if router.file_seen and not os.path.exists(router.path):
+            return True
+        if router.namespace is None:
+            return not router.file_seen
+        return not os.path.exists(self._netns_dir / router.namespace)
+
+
+def _read(router: KnownRouter, loaded: LoadedConfig) -> KeepalivedConfig:
+    """Empty when it can't be read."""
+    try:
+        config = loaded.read()
+    except OSError as error:
+        _log.warning("config.not_read", router=router.id, path=loaded.path, error=str(error))
+        return KeepalivedConfig()
+    if config.skipped:
+        _log.info("config.partly_read", router=router.id, skipped=config.skipped)
+    return config

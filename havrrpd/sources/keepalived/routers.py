@@ -1,0 +1,103 @@
+"""Which router a keepalived process is: the ids, and who keeps one when processes come and go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from havrrpd.core.model import KeepalivedConfig
+from havrrpd.sources.keepalived.loaded import LoadedConfig, Stamp
+from havrrpd.sources.keepalived.proc import Netns
+
+_NEUTRON = re.compile(r"(?:qrouter|snat)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+@dataclass(slots=True)
+class Process:
+    """A VRRP process that lives, held by its pidfd."""
+
+    pid: int
+    pidfd: int
+    netns: Netns
+    loaded: LoadedConfig
+    stamp: Stamp | None = None
+    changed_stamp: Stamp | None = None  # seen once; read when it is still so at the next look
+
+
+@dataclass(frozen=True, slots=True)
+class Main:
+    """The parent of a VRRP process, which starts it again when it dies."""
+
+    pid: int
+    pidfd: int
+
+
+@dataclass(slots=True)
+class KnownRouter:
+    """A router on this node, with a process or without."""
+
+    id: str
+    namespace: str | None
+    path: str  # of the configuration, where keepalived runs
+    ran: bool = False  # a process of it was seen
+    file_seen: bool = False  # its configuration was there, seen from here
+    process: Process | None = None
+    main: Main | None = None
+    config: KeepalivedConfig = field(default_factory=KeepalivedConfig)
+    absent: LoadedConfig | None = None  # an explicit one: where to read while it does not run
+    absent_stamp: Stamp | None = None
+
+
+def name_router(namespace: str | None, path: str) -> str:
+    """The UUID of a Neutron namespace, else the namespace's name, else the file's stem."""
+    if namespace is None or namespace.startswith("net:["):
+        return PurePosixPath(path).stem or "keepalived"
+    match = _NEUTRON.fullmatch(namespace)
+    return match[1] if match else namespace
+
+
+@dataclass(slots=True)
+class Registry:
+    """Every router that is known, by id."""
+
+    routers: dict[str, KnownRouter] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[KnownRouter]:
+        return iter(tuple(self.routers.values()))
+
+    def find(self, namespace: str | None, path: str) -> KnownRouter | None:
+        """The router that a process in this namespace with this configuration belongs to."""
+        exact = self._first(lambda each: each.path == path and each.namespace == namespace)
+        if exact is not None:
+            return exact
+        told = self._first(
+            lambda each: each.absent is not None and _is_meant(each, namespace, path)
+        )
+        if told is not None:
+            return told
+        # The same namespace and another file: moved, unless another router is there as well.
+        here = [each for each in self if namespace is not None and each.namespace == namespace]
+        return here[0] if len(here) == 1 and here[0].process is None else None
+
+    def add(self, namespace: str | None, path: str) -> KnownRouter:
+        """A new one; where its id is taken it gets a number."""
+        name = wanted = name_router(namespace, path)
+        number = 1
+        while name in self.routers:
+            number += 1
+            name = f"{wanted}-{number}"
+        router = self.routers[name] = KnownRouter(name, namespace, path)
+        return router
+
+    def _first(self, condition: Callable[[KnownRouter], bool]) -> KnownRouter | None:
+        """One without a process is preferred."""
+        found = sorted(filter(condition, self), key=lambda each: each.process is not None)
+        return found[0] if found else None
+
+
+def _is_meant(router: KnownRouter, namespace: str | None, path: str) -> bool:
+    if router.namespace is not None:
+        return router.namespace == namespace
+    return router.path == path
