@@ -242,8 +242,8 @@ async def test_a_gateway_that_is_there_answers(
 @on_both_loops
 async def test_the_first_reply_ends_a_probe_and_nothing_follows(probing: Probing) -> None:
     for _ in range(20):
-        probing.probe(GATEWAY4, OWN4, timeout=0.2)
-    probing.probe(Gateway(IPv4Address("203.0.113.9"), "qg-0"), OWN4, timeout=0.4)
+        probing.probe(GATEWAY4, OWN4, timeout=0.5)
+    probing.probe(Gateway(IPv4Address("203.0.113.9"), "qg-0"), OWN4, timeout=0.8)
     outcomes = [(await probing.outcome()).outcome for _ in range(21)]
     assert outcomes == [Outcome.REPLY] * 20 + [Outcome.TIMEOUT]
     assert probing.events.empty()
@@ -262,10 +262,10 @@ async def test_a_gateway_that_is_down_is_a_timeout_when_its_time_is_over(
     prefix = 24 if gateway.address.version == 4 else 64
     probing.wire.in_gateway("address", "del", f"{gateway.address}/{prefix}", "dev", "up-0")
     before = time.monotonic()
-    probing.probe(gateway, source, timeout=0.3)
+    probing.probe(gateway, source, timeout=1.0)
     event = await probing.outcome()
     assert (event.outcome, event.method, event.rtt_seconds) == (Outcome.TIMEOUT, methods, None)
-    assert 0.3 <= time.monotonic() - before < 0.45
+    assert 1.0 <= time.monotonic() - before < 1.5
 
 
 @on_both_loops
@@ -273,7 +273,7 @@ async def test_a_gateway_that_ignores_echo_requests_answers_by_arp(probing: Prob
     probing.wire.run_in_gateway("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
     probing.probe(GATEWAY4, OWN4)
     assert (await probing.outcome()).method == "arp"
-    probing.probe(GATEWAY4, OWN4, ("icmp",), timeout=0.2)
+    probing.probe(GATEWAY4, OWN4, ("icmp",), timeout=0.5)
     assert (await probing.outcome()).outcome is Outcome.TIMEOUT
 
 
@@ -288,7 +288,7 @@ async def test_a_gateway_whose_arp_is_filtered_answers_by_icmp(probing: Probing)
     wire.run_in_gateway("nft", rules)
     probing.probe(GATEWAY4, OWN4)
     assert (await probing.outcome()).method == "icmp"
-    probing.probe(GATEWAY4, OWN4, ("arp",), timeout=0.2)
+    probing.probe(GATEWAY4, OWN4, ("arp",), timeout=0.5)
     assert (await probing.outcome()).outcome is Outcome.TIMEOUT
     probing.gateways.stop("r")  # what an operator fixed stays
     assert "PERMANENT" in wire.in_router("neigh", "show", str(GATEWAY4.address), "dev", "qg-0")
@@ -367,9 +367,9 @@ async def test_a_namespace_that_was_never_there_is_an_error(probing: Probing) ->
 @on_both_loops
 async def test_a_namespace_deleted_in_the_middle_of_a_probe_ends_it(probing: Probing) -> None:
     probing.wire.in_gateway("link", "set", "up-0", "down")
-    probing.probe(GATEWAY4, OWN4, timeout=0.3)
+    probing.probe(GATEWAY4, OWN4, timeout=0.5)
     ip("netns", "del", probing.wire.router)
-    probing.probe(GATEWAY4, OWN4, timeout=0.3)
+    probing.probe(GATEWAY4, OWN4, timeout=0.5)
     assert [(await probing.outcome()).outcome for _ in range(2)] == [
         Outcome.ERROR,
         Outcome.TIMEOUT,

@@ -13,8 +13,7 @@ from havrrpd.core.model import Gateway
 from havrrpd.sources.gateway import arp, icmp, kernel, ndp, routes
 from havrrpd.sources.gateway.icmp import EchoReply
 from havrrpd.sources.gateway.ndp import NeighbourReply
-from havrrpd.sources.gateway.probing import arrival
-from havrrpd.sources.gateway.sockets import Received
+from havrrpd.sources.gateway.sockets import Received, arrival
 
 GATEWAY4, OWN4 = IPv4Address("203.0.113.1"), IPv4Address("203.0.113.50")
 GATEWAY6, OWN6 = IPv6Address("fd00:203:0:113::1"), IPv6Address("fd00:203:0:113::50")

@@ -24,13 +24,13 @@ from havrrpd.sources.gateway.icmp import EchoReply
 from havrrpd.sources.gateway.ndp import NeighbourReply
 from havrrpd.sources.gateway.routes import list_default_gateways
 from havrrpd.sources.gateway.sending import Sender, Sent, methods_of
-from havrrpd.sources.gateway.sockets import Ear, Received
+from havrrpd.sources.gateway.sockets import Ear, arrival
 
 _log = structlog.get_logger(__name__)
 
 _LONGEST_PAUSE = 1.0  # seconds; a deaf reader never matters for longer
+_SHORTEST_PAUSE = 0.001  # seconds; uvloop counts in whole milliseconds, and would spin below one
 _PACKETS_A_ROUND = 64  # of one socket, so that a flood on it starves no other
-_OLDEST_STAMP = 10.0  # seconds; beyond that the wall clock was set, not the loop late
 _LOG_INTERVAL = 60.0  # seconds between two log lines about rejected replies
 
 
@@ -142,7 +142,7 @@ class Gateways:
     async def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until a packet comes or a deadline is due."""
         due = self._deadlines[0][0] - time.monotonic() if self._deadlines else _LONGEST_PAUSE
-        timer = loop.call_later(min(max(due, 0.0), _LONGEST_PAUSE), self._wake.set)
+        timer = loop.call_later(min(max(due, _SHORTEST_PAUSE), _LONGEST_PAUSE), self._wake.set)
         try:
             await self._wake.wait()
         finally:
@@ -238,17 +238,28 @@ class Gateways:
         self._emit(router, GatewayProbed(probe.gateway, probe.sent_at, Outcome.REPLY, method, rtt))
 
     def _expire(self, now: float) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            deadline, _, router, probe = heapq.heappop(self._deadlines)
-            probing = self._routers.get(router)
-            if probing is None or probing.pending.get(probe.sent.sequence) is not probe:
-                continue
-            del probing.pending[probe.sent.sequence]
-            stalled = now - deadline > probe.timeout / 2
-            self.discarded += stalled
-            outcome = Outcome.DISCARDED if stalled else Outcome.TIMEOUT
-            methods = "+".join(probe.sent.sent)
-            self._emit(router, GatewayProbed(probe.gateway, probe.sent_at, outcome, methods))
+        """End what is overdue, and drop the answered probes before the next deadline."""
+        while self._deadlines:
+            deadline, _, router, probe = self._deadlines[0]
+            waiting = self._is_pending(router, probe)
+            if waiting and now < deadline:
+                return
+            heapq.heappop(self._deadlines)
+            if waiting:
+                self._report_silence(router, probe, late=now - deadline)
+
+    def _is_pending(self, router: str, probe: _Probe) -> bool:
+        probing = self._routers.get(router)
+        return probing is not None and probing.pending.get(probe.sent.sequence) is probe
+
+    def _report_silence(self, router: str, probe: _Probe, late: float) -> None:
+        """A stalled observer does not vote: what it did not hear may have been said."""
+        del self._routers[router].pending[probe.sent.sequence]
+        stalled = late > probe.timeout / 2
+        self.discarded += stalled
+        outcome = Outcome.DISCARDED if stalled else Outcome.TIMEOUT
+        methods = "+".join(probe.sent.sent)
+        self._emit(router, GatewayProbed(probe.gateway, probe.sent_at, outcome, methods))
 
     def _report_error(self, router: str, action: ProbeGateway, error: OSError) -> None:
         methods = "+".join(methods_of(action))
@@ -294,9 +305,3 @@ class Gateways:
         if now - self._rejection_logged_at >= _LOG_INTERVAL:
             self._rejection_logged_at = now
             _log.warning("gateway.reply_rejected", router=router, rejected=self.rejected)
-
-
-def arrival(received: Received, now: float, wall_now: float) -> float:
-    """When a packet arrived, monotonic: by the kernel's stamp, so that a late loop adds nothing."""
-    age = wall_now - received.stamp if received.stamp is not None else 0.0
-    return now - age if 0 <= age <= _OLDEST_STAMP else now
