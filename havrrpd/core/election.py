@@ -43,11 +43,16 @@ from havrrpd.core.priority import RESIGNING, TRIED, standing
 from havrrpd.core.wire import heard_by_all
 
 LEVER_NAME = "havrrpd"  # a track_file of this name is our lever, wherever it lies
+OWNER = 255  # the priority of the node that owns the addresses, RFC 9568 section 5.2.4
 REWRITE_DELAY = 1.0  # seconds after a write failed
 
 
 def find_lever(router_id: str, config: KeepalivedConfig, lever_dir: str) -> str | None:
-    """The path of the track file that moves this router, with weight 1 in every instance."""
+    """The path of the track file that moves this router, with weight 1 in every instance.
+
+    A priority of 255 (the owner of the addresses) is never lowered: keepalived sets the weight to
+    0, and then every standing but 0 is FAULT.
+    """
     ours = {
         track_file.name: track_file
         for track_file in config.track_files
@@ -56,12 +61,10 @@ def find_lever(router_id: str, config: KeepalivedConfig, lever_dir: str) -> str 
     found = set()
     for instance in config.instances:
         named = [(ours[name], weight) for name, weight in instance.track_files if name in ours]
-        if not named:
+        weights = {track_file.weight if w is None else w for track_file, w in named}
+        if weights != {1} or instance.priority == OWNER:
             return None
-        track_file, weight = named[0]
-        if (track_file.weight if weight is None else weight) != 1:
-            return None
-        found.add(track_file.path)
+        found |= {track_file.path for track_file, _ in named}
     return found.pop() if len(found) == 1 else None
 
 

@@ -280,6 +280,7 @@ def test_the_lever_is_ours_by_its_place_or_name_and_weight_one_in_every_instance
     assert lever(loaded("havrrpd", "/elsewhere/r1", 1)) == "/elsewhere/r1"
     assert lever(loaded("maintenance", "/etc/down", 1)) is None
     assert lever(loaded("havrrpd", "/elsewhere/r1", 10)) is None
+    assert lever(configured(replace(INSTANCE, priority=255))) is None
     assert lever(loaded("havrrpd", "/e/r1", 1, replace(INSTANCE, name="B", track_files=()))) is None
 
 
