@@ -316,9 +316,7 @@ class Daemon:
         self._config = fresh
         self._reload_successful = True
         self._reloaded_at = time.time()
-        self._keepalived.reconfigure(
-            interval=fresh.discovery.interval, explicit=_explicit(fresh)
-        )
+        self._keepalived.explicit = _explicit(fresh)
         for router in self._steps.routers.values():
             settings = fresh.settings_for(router.id, router.namespace)
             if settings != router.settings:

@@ -61,7 +61,6 @@ class Keepalived:
         explicit: Sequence[ExplicitRouter] = (),
     ) -> None:
         self.progressed_at = time.monotonic()
-        self.scanned = False  # whether all that runs was looked for once
         self._emit = emit
         self._interval = interval
         self._netns_dir = netns_dir
@@ -129,7 +128,6 @@ class Keepalived:
                 if time.monotonic() >= self._due:
                     self._due = time.monotonic() + self._next_delay()
                     await self._scan()
-                    self.scanned = True
                     continue
                 wait = min(WAKE_INTERVAL, self._due - time.monotonic())
                 with contextlib.suppress(TimeoutError):
