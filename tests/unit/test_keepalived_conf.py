@@ -109,7 +109,7 @@ def test_a_sync_group_of_two_families_in_version_3() -> None:
                     address("192.0.2.1/32", "eth0"),
                     address("192.0.2.129/25", "eth1"),
                 ),
-                track_files=(("lever", 1),),
+                track_files=(("lever", 0),),
                 sync_group="G1",
             ),
             InstanceConfig(
@@ -125,7 +125,7 @@ def test_a_sync_group_of_two_families_in_version_3() -> None:
                     route("::/0", "fe80::1", "eth0"),
                     route("2001:db8:ff::/48", "2001:db8::fe"),
                 ),
-                track_files=(("lever", 1),),
+                track_files=(("lever", 0),),
                 sync_group="G1",
             ),
         ),
@@ -134,6 +134,30 @@ def test_a_sync_group_of_two_families_in_version_3() -> None:
         notify_fifo="/run/keepalived/fifo",
         net_namespace="edge",
     )
+
+
+def test_in_a_sync_group_only_the_weights_of_a_group_that_asks_for_them_count() -> None:
+    for asked, weight in (("", 0), ("sync_group_tracking_weight", 1)):
+        text = f"""
+        vrrp_sync_group G {{
+            group {{
+                A
+            }}
+            {asked}
+            track_file {{
+                lever weight 1
+            }}
+        }}
+        vrrp_instance A {{
+            interface eth0
+            virtual_router_id 1
+            track_file {{
+                own weight 5
+            }}
+        }}
+        """
+        instance = parse(text).instances[0]
+        assert instance.track_files == (("own", 0), ("lever", weight))
 
 
 def test_unicast_peers_every_kind_of_route_and_what_keepalived_refuses() -> None:

@@ -51,9 +51,12 @@ def parse(
 class _Group(Tolerant):
     members: tuple[str, ...] = ()
     track_files: list[tuple[str, int | None]] = field(default_factory=list)
+    weighted: bool = False
 
     def take(self, statement: Statement) -> None:
         match statement.keyword:
+            case "sync_group_tracking_weight":
+                self.weighted = True
             case "group":
                 words = (word for line in statement.block for word in line.words)
                 self.members = tuple(dict.fromkeys(words))
@@ -104,12 +107,11 @@ class _Reader(Tolerant):
         settings = Globals(self.version, self.strict)
         for draft in self.drafts.values():
             self.skipped += draft.skipped
-            group = next(
-                (name for name, group in self.groups.items() if draft.name in group.members), None
-            )
-            files = self.groups[group].track_files if group is not None else ()
+            name = next((n for n, g in self.groups.items() if draft.name in g.members), None)
+            if name is not None:
+                draft.track_files = _tracked_in(self.groups[name], draft)
             try:
-                completed.append(complete(draft, settings, group, files))
+                completed.append(complete(draft, settings, name))
             except ValueError:
                 self.skipped += 1
         return tuple(completed)
@@ -176,6 +178,14 @@ class _Reader(Tolerant):
         if path is None:
             raise ValueError("a track file without a file")
         self.track_files[name] = TrackFile(name, path, weight)
+
+
+def _tracked_in(group: _Group, draft: Draft) -> list[tuple[str, int | None]]:
+    """Within a sync group keepalived takes a member's own weights as 0, and the group's too but
+    with `sync_group_tracking_weight`. Then any value but 0 is FAULT.
+    """
+    own: list[tuple[str, int | None]] = [(name, 0) for name, _ in draft.track_files]
+    return own + [(name, weight if group.weighted else 0) for name, weight in group.track_files]
 
 
 def _new_name(statement: Statement, taken: object) -> str:

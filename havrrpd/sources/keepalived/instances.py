@@ -135,7 +135,6 @@ def complete(
     draft: Draft,
     settings: Globals,
     sync_group: str | None,
-    group_files: Sequence[tuple[str, int | None]],
 ) -> InstanceConfig:
     """Raises ValueError for an instance that keepalived leaves out."""
     if draft.vrid is None or draft.interface is None:
@@ -166,7 +165,7 @@ def complete(
         virtual_addresses=_in_order(addresses),
         virtual_routes=tuple(draft.routes),
         unicast_peers=tuple(draft.peers),
-        track_files=(*draft.track_files, *group_files),
+        track_files=tuple(draft.track_files),
         sync_group=sync_group,
     )
 
