@@ -52,7 +52,7 @@ from havrrpd.sources.adverts import Adverts
 from havrrpd.sources.gateway import Gateways
 from havrrpd.sources.keepalived import ExplicitRouter, Keepalived
 from havrrpd.sources.netlink import Netlink
-from havrrpd.sources.notify import Notify
+from havrrpd.sources.notify import Notify, prepare
 from havrrpd.steps import Steps
 from havrrpd.views import web
 
@@ -188,6 +188,7 @@ class Daemon:
                 self._follow(router_id, loaded)
             case KeepalivedEnded():  # its /proc entry is gone: look by the namespace's name
                 self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
+                self._prepare_fifo(router_id)
             case LinkChanged(_, True):
                 self._adverts.refresh(router_id)
             case RouterGone():
@@ -218,6 +219,17 @@ class Daemon:
             self._notify.watch(router_id, Path(loaded.notify_fifo), root, pid)
         netns = self._keepalived.netns_path(router_id)
         self._adverts.watch(router_id, netns, loaded.instances)
+
+    def _prepare_fifo(self, router_id: str) -> None:
+        """Before keepalived starts again: a FIFO that it made itself is remade by every reload."""
+        router = self._steps.routers.get(router_id)
+        fifo = Path(router.config.notify_fifo) if router and router.config.notify_fifo else None
+        if fifo is None or fifo.parent != Path(self._config.paths.notify_dir):
+            return
+        try:
+            prepare(fifo)
+        except OSError as error:
+            log.error("fifo.not_made", router=router_id, path=str(fifo), error=str(error))
 
     def _forget(self, router_id: str) -> None:
         self._netlink.unwatch(router_id)

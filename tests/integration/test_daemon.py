@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.network import Network
+from havrrpd.lab.process import Process
 from havrrpd.lab.waiting import LabError, wait_until
 
 pytestmark = pytest.mark.root
@@ -24,6 +28,7 @@ class Watched:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self.captured: list[Process] = []
 
     def router(self, node: str, number: int = 1) -> dict[str, Any]:
         wanted = self.lab.routers[number - 1].id
@@ -96,9 +101,43 @@ class Watched:
     def havrrpd(self, node: str, *words: str) -> str:
         return self.lab.node(node).exec([sys.executable, "-m", "havrrpd", *words])
 
+    def metric(self, node: str, name: str) -> float:
+        """The sum of a metric's series."""
+        fetch = "import urllib.request as r; print(r.urlopen('{}').read().decode())"
+        url = "http://127.0.0.1:9912/metrics"
+        text = self.lab.node(node).exec([sys.executable, "-c", fetch.format(url)])
+        lines = (line for line in text.splitlines() if line.startswith(name + "{"))
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def capture(self, node: str) -> list[Process]:
+        """Capture what leaves the router's qr- and qg- interfaces on a node."""
+        router = self.lab.routers[0]
+        started = []
+        for interface in (router.qr, router.qg):
+            argv = ["ip", "netns", "exec", router.namespace, "tcpdump", "-n", "-Q", "out"]
+            log = f"{node}-{interface}-{len(self.captured)}.tcpdump"
+            process = self.lab.node(node).start([*argv, "-i", interface], log)
+            self.captured.append(process)
+            started.append(process)
+        for process in started:
+            wait_until(partial(_listens, process), 5.0, "a capture")
+        return started
+
+    def packets(self, captures: list[Process]) -> list[int]:
+        """End the captures; how many packets each has seen."""
+        for process in captures:
+            process.signal(signal.SIGINT)
+            process.wait(5.0)
+        found = [re.search(r"^(\d+) packets? captured", p.log.read_text(), re.M) for p in captures]
+        return [int(match[1]) for match in found if match]
+
     def namespace_exec(self, node: str, command: str) -> None:
         namespace = self.lab.routers[0].namespace
         self.lab.node(node).shell(f"ip netns exec {namespace} sh -euc '{command}'")
+
+
+def _listens(process: Process) -> bool:
+    return "listening" in process.log.read_text()
 
 
 @contextmanager
@@ -136,6 +175,25 @@ def test_a_router_is_seen_alike_by_all_its_witnesses() -> None:
             assert seen.router(node)["gateways"] == []
         for node in seen.lab.names:
             assert seen.lab.node(node).status()["summary"]["problems"] == 0
+
+
+def test_a_node_that_is_not_master_sends_nothing_from_the_routers_own_interfaces() -> None:
+    with watched() as seen:
+        master = seen.reachable()
+        backup = seen.other(master)
+        captures = seen.capture(backup)
+        checks = "havrrpd_gateway_probes_total"
+        before = seen.metric(master, checks)
+        wait_until(lambda: seen.metric(master, checks) > before + 10, 15.0, "ten more probes")
+        assert seen.packets(captures) == [0, 0]
+        # the same for one that just gave the role up: no probe, no neighbour request of the kernel
+        seen.havrrpd(master, "failover", seen.lab.routers[0].id, "--wait")
+        seen.wait_cause(master, "BACKUP", "failover_requested")
+        captures = seen.capture(master)
+        new = seen.reachable()
+        before = seen.metric(new, checks)
+        wait_until(lambda: seen.metric(new, checks) > before + 10, 15.0, "ten more probes")
+        assert seen.packets(captures) == [0, 0]
 
 
 def test_a_lost_gateway_moves_the_router_and_it_stays_there() -> None:
