@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
-import select
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ from havrrpd.core.messages import (
 )
 from havrrpd.core.model import KeepalivedConfig
 from havrrpd.sources.keepalived.loaded import LoadedConfig, locate, namespaces, on_disk
+from havrrpd.sources.keepalived.pidfds import Pidfds
 from havrrpd.sources.keepalived.proc import Netns, Proc
-from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry
+from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry, name_router
 
 Found = Event | KeepalivedAbsent | RouterGone
 
@@ -69,8 +70,8 @@ class Keepalived:
         self._kernel_threads: set[int] = set()
         self._seen: dict[int, float] = {}  # processes of keepalived without a router, since when
         self._names: dict[Netns, str] | None = None  # of namespaces, for one scan
-        self._epoll = select.epoll()
-        self._watched: dict[int, KnownRouter] = {}  # by pidfd
+        self._refused: set[int] = set()  # processes that could not be examined, told once
+        self._pidfds: Pidfds[KnownRouter] = Pidfds()
         self._woken = asyncio.Event()
         self._due = time.monotonic()
         self._quick: list[float] = []
@@ -119,7 +120,7 @@ class Keepalived:
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._epoll.fileno(), self._woken.set)
+        loop.add_reader(self._pidfds.fileno(), self._woken.set)
         try:
             while True:
                 self.progressed_at = time.monotonic()
@@ -133,15 +134,13 @@ class Keepalived:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), max(wait, 0.0))
         finally:
-            loop.remove_reader(self._epoll.fileno())
-            self._close()
+            loop.remove_reader(self._pidfds.fileno())
+            self._pidfds.close()
 
     # --- deaths ---
 
     def _notice_deaths(self) -> None:
-        for pidfd, _ in self._epoll.poll(0):
-            router = self._watched[pidfd]
-            self._release(pidfd)
+        for pidfd, router in self._pidfds.collect():
             if router.main is not None and router.main.pidfd == pidfd:
                 _log.info("keepalived.main_ended", router=router.id, pid=router.main.pid)
                 router.main = None
@@ -153,20 +152,6 @@ class Keepalived:
         router.process = None
         _log.warning("keepalived.ended", router=router.id, pid=process.pid)
         self._emit(router.id, KeepalivedEnded(process.pid))
-
-    def _watch(self, pidfd: int, router: KnownRouter) -> None:
-        self._watched[pidfd] = router
-        self._epoll.register(pidfd, select.EPOLLIN)
-
-    def _release(self, pidfd: int) -> None:
-        del self._watched[pidfd]
-        self._epoll.unregister(pidfd)
-        os.close(pidfd)
-
-    def _close(self) -> None:
-        for pidfd in tuple(self._watched):
-            self._release(pidfd)
-        self._epoll.close()
 
     # --- scanning ---
 
@@ -182,6 +167,7 @@ class Keepalived:
         pids = self._proc.pids()
         living = set(pids)
         self._kernel_threads &= living
+        self._refused &= living
         self._seen = {pid: since for pid, since in self._seen.items() if pid in living}
         taken = self._taken()
         for pid in pids:
@@ -213,17 +199,21 @@ class Keepalived:
             elif age < YOUNG and not self._quick:
                 self._quick = list(QUICK_SCANS[1:])
         except OSError as error:
-            self._note_vanished(pid, error)
+            self._note_failure(pid, error)
 
-    def _note_vanished(self, pid: int, error: OSError) -> None:
+    def _note_failure(self, pid: int, error: OSError) -> None:
         """Kernel threads have no program either, and are not looked at again."""
         try:
             if self._proc.is_kernel_thread(pid):
                 self._kernel_threads.add(pid)
                 return
-        except OSError:
-            error.add_note("gone")
-        _log.debug("process.vanished", pid=pid, error=str(error))
+        except OSError as again:
+            error = again
+        if error.errno in (errno.ENOENT, errno.ESRCH):
+            _log.debug("process.vanished", pid=pid)
+        elif pid not in self._refused:
+            self._refused.add(pid)
+            _log.error("process.not_examined", pid=pid, error=str(error))
 
     # --- a new process ---
 
@@ -246,7 +236,7 @@ class Keepalived:
         router.ran = True
         router.file_seen = os.path.exists(router.path)
         self._seen.pop(pid, None)
-        self._watch(pidfd, router)
+        self._pidfds.watch(pidfd, router)
         self._watch_main(router, main)
         router.config = self._read(router, router.process)
         _log.info("keepalived.found", router=router.id, pid=pid, namespace=router.namespace)
@@ -265,8 +255,7 @@ class Keepalived:
                 router = None
         if router is None:
             router = self._registry.add(namespace, path)
-            router_id_taken = router.id[-2:-1] == "-" and router.id[-1:].isdigit()
-            if router_id_taken:
+            if router.id != name_router(namespace, path):
                 _log.warning("router.numbered", router=router.id, namespace=namespace, path=path)
         router.namespace, router.path = namespace, path
         return router
@@ -274,7 +263,7 @@ class Keepalived:
     def _displace(self, router: KnownRouter, process: Process) -> None:
         """Its namespace was deleted and made again under the same name: it serves nobody now."""
         _log.warning("keepalived.displaced", router=router.id, pid=process.pid)
-        self._release(process.pidfd)
+        self._pidfds.release(process.pidfd)
         self._seen[process.pid] = float("-inf")
         self._end(router, process)
 
@@ -282,7 +271,7 @@ class Keepalived:
         if router.main is not None:
             if router.main.pid == main:
                 return
-            self._release(router.main.pidfd)
+            self._pidfds.release(router.main.pidfd)
             router.main = None
         if main is None:
             return
@@ -293,7 +282,7 @@ class Keepalived:
             _log.debug("process.vanished", pid=main, error=str(error))
             return
         router.main = Main(main, pidfd)
-        self._watch(pidfd, router)
+        self._pidfds.watch(pidfd, router)
 
     def _namespace(self, netns: Netns) -> str | None:
         """None for our own; one without a name is called as the kernel calls it."""
@@ -312,9 +301,9 @@ class Keepalived:
 
     def _look_for_reload(self, router: KnownRouter, process: Process) -> None:
         stamp = process.loaded.stamp()
-        if stamp == process.stamp:
+        if stamp is None or stamp == process.stamp:
             return
-        if stamp is None or stamp != process.changed_stamp:
+        if stamp != process.changed_stamp:
             # keepalived may be in the middle of writing: it counts when it holds still
             process.changed_stamp = stamp
             if not self._quick:

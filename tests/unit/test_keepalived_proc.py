@@ -1,0 +1,94 @@
+"""What /proc says of keepalived's processes, and which router each of them is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from havrrpd.sources.keepalived.loaded import Files
+from havrrpd.sources.keepalived.proc import (
+    CommandLine,
+    Stat,
+    decode_command_line,
+    decode_link_listeners,
+    decode_stat,
+)
+from havrrpd.sources.keepalived.routers import Registry, name_router
+
+UUID = "3f0f7c1e-0000-4000-8000-000000000007"
+NETLINK = """\
+sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode
+00000000a2009038 0   0          00000000 0        0        0     2        0        10447
+00000000507f558e 0   7204       00000111 0        0        0     2        0        10150
+00000000507f558f 0   7203       00000110 0        0        0     2        0        10149
+00000000cecde2f3 15  3815753328 00000001 0        0        0     2        0        10151
+"""
+
+
+def test_a_process_can_be_called_anything() -> None:
+    text = "71 (a) (b c) S 70 71 1 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 8123 9 9\n"
+    assert decode_stat(text) == Stat("a) (b c", "S", 70, 8123)
+
+
+def test_only_a_route_socket_that_hears_of_links_counts() -> None:
+    assert decode_link_listeners(NETLINK) == {10150}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config_file", "config_id"),
+    [
+        ("", None, None),
+        ("-P -f /etc/k.conf -p /run/p -r /run/r -D", "/etc/k.conf", None),
+        ("-f/etc/k.conf -imain", "/etc/k.conf", "main"),
+        ("-nlDf k.conf", "k.conf", None),
+        ("--use-file=/etc/k.conf --config-id main", "/etc/k.conf", "main"),
+        ("--use-file /etc/k.conf --dont-fork -g/var/log/k -S 7", "/etc/k.conf", None),
+        ("--never-heard-of -f k.conf -i main", "k.conf", "main"),
+    ],
+)
+def test_the_command_line_names_the_file_and_the_id(
+    arguments: str, config_file: str | None, config_id: str | None
+) -> None:
+    found = decode_command_line(["keepalived", *arguments.split()])
+    assert found == CommandLine(config_file, config_id)
+
+
+def test_an_include_finds_files_within_the_root_of_the_process(tmp_path: Path) -> None:
+    (tmp_path / "etc" / "d").mkdir(parents=True)
+    for name in ("b.conf", "a.conf", "c.txt"):
+        (tmp_path / "etc" / name).write_text(name)
+    (tmp_path / "etc" / "d" / "e.conf").write_text("e.conf")
+    files = Files(tmp_path)
+    assert [path for path, _ in files("/etc/*.conf")] == ["/etc/a.conf", "/etc/b.conf"]
+    assert files("/etc/{c.txt,d{,/e.conf},none}") == [
+        ("/etc/c.txt", "c.txt"),
+        ("/etc/d/e.conf", "e.conf"),
+    ]
+    assert files("/etc/none") == []
+
+
+@pytest.mark.parametrize(
+    ("namespace", "path", "name"),
+    [
+        (f"qrouter-{UUID}", "/x/keepalived.conf", UUID),
+        (f"snat-{UUID}", "/x/keepalived.conf", UUID),
+        ("qrouter-7", "/x/keepalived.conf", "qrouter-7"),
+        ("edge", "/x/keepalived.conf", "edge"),
+        ("net:[4026532245]", "/x/left.conf", "left"),
+        (None, "/x/lb.conf", "lb"),
+        (None, "", "keepalived"),
+    ],
+)
+def test_a_routers_id(namespace: str | None, path: str, name: str) -> None:
+    assert name_router(namespace, path) == name
+
+
+def test_two_routers_of_one_name_are_numbered_and_found_again() -> None:
+    registry = Registry()
+    first = registry.add(f"qrouter-{UUID}", "/a.conf")
+    second = registry.add(f"snat-{UUID}", "/b.conf")
+    assert [first.id, second.id] == [UUID, f"{UUID}-2"]
+    assert registry.find(f"snat-{UUID}", "/b.conf") is second
+    assert registry.find(f"snat-{UUID}", "/moved.conf") is second
+    assert registry.find("other", "/a.conf") is None
