@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -14,9 +15,8 @@ from typing import Any
 
 import structlog
 import uvloop
-from aiohttp.web import AppRunner
 
-from havrrpd import __version__, config, logs, systemd
+from havrrpd import __version__, capabilities, config, logs, systemd
 from havrrpd.config import Config, ConfigError
 from havrrpd.core.election import refusal
 from havrrpd.core.messages import (
@@ -104,24 +104,27 @@ class Daemon:
     # --- the task list ---
 
     async def serve(self) -> None:
-        self._put_levers_right()
-        runners = await self._listen()
-        log.info("daemon.started", version=__version__, node=self._config.node.name)
-        try:
+        async with AsyncExitStack() as listening:
+            await self._listen(listening)  # from here on no other havrrpd runs on this node
+            self._put_levers_right()
+            for name, purpose in capabilities.missing(capabilities.effective() or 0).items():
+                log.error("capability.missing", capability=name, needed_for=purpose)
+            log.info("daemon.started", version=__version__, node=self._config.node.name)
             async with asyncio.TaskGroup() as group:
-                tasks = [self._start(group, name, job) for name, job in self._jobs()]
+                tasks = [group.create_task(job, name=name) for name, job in self._jobs()]
                 self._catch_signals()
                 await self._stop.wait()
-                log.info("daemon.stopping")
-                systemd.notify(systemd.STOPPING)
-                for router_id in self._steps.routers:
-                    self._steps.emit(router_id, Stopping())
-                self._steps.settle()
+                self._finish()
                 for task in tasks:
                     task.cancel()
-        finally:
-            for runner in runners:
-                await runner.cleanup()
+
+    def _finish(self) -> None:
+        """Leave nothing half done: a router that resigns gets its standing now."""
+        log.info("daemon.stopping")
+        systemd.notify(systemd.STOPPING)
+        for router_id in self._steps.routers:
+            self._steps.emit(router_id, Stopping())
+        self._steps.settle()
 
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
@@ -135,19 +138,15 @@ class Daemon:
             ("watchdog", self._feed_watchdog()),
         ]
 
-    def _start(
-        self, group: asyncio.TaskGroup, name: str, job: Coroutine[Any, Any, None]
-    ) -> asyncio.Task[None]:
-        return group.create_task(job, name=name)
-
-    async def _listen(self) -> list[AppRunner]:
-        listen, paths = self._config.web, self._config.paths
-        control = web.control_app(self.snapshot, self)
-        runners = [await web.serve_unix(control, paths.socket)]
+    async def _listen(self, listening: AsyncExitStack) -> None:
+        control = await web.serve_unix(
+            web.control_app(self.snapshot, self), self._config.paths.socket
+        )
+        listening.push_async_callback(control.cleanup)
+        address = self._config.web.listen
         app = web.read_only_app(self.snapshot)
-        address = listen.listen
-        runners.append(await web.serve_tcp(app, address.host, address.port, _tls(self._config)))
-        return runners
+        reader = await web.serve_tcp(app, address.host, address.port, _tls(self._config))
+        listening.push_async_callback(reader.cleanup)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -288,7 +287,7 @@ class Daemon:
         return Path(self._keepalived.root(router_id), path.lstrip("/"))
 
     def _put_levers_right(self) -> None:
-        """Before anything else: no router stays in FAULT because havrrpd died as it resigned."""
+        """Before any router is looked at: none stays in FAULT because havrrpd died resigning."""
         directory = Path(self._config.paths.lever_dir)
         try:
             for path in track_file.put_right_all(directory):

@@ -13,19 +13,13 @@ import struct
 import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
+
+from havrrpd.capabilities import NEEDED, effective, missing
 
 Version = tuple[int, int, int]
 
 SMALLEST_BASE = 34  # below this there is no room for untried and tried nodes
-NEEDED = {  # capabilities(7), by bit
-    11: "CAP_NET_BROADCAST",
-    12: "CAP_NET_ADMIN",
-    13: "CAP_NET_RAW",
-    19: "CAP_SYS_PTRACE",
-    21: "CAP_SYS_ADMIN",
-}
 
 
 class Level(StrEnum):
@@ -103,13 +97,13 @@ def _daemon(status: dict[str, Any] | None, facts: Facts) -> Finding:
 def _capabilities(facts: Facts) -> Finding:
     if facts.capabilities is None:
         return _warn("capabilities", "can't be seen; run havrrpd doctor as root")
-    missing = [name for bit, name in NEEDED.items() if not facts.capabilities >> bit & 1]
-    if missing:
+    lacking = missing(facts.capabilities)
+    if lacking:
         return _fail(
             "capabilities",
-            f"{', '.join(missing)} missing; add to CapabilityBoundingSet= of havrrpd.service",
+            f"{', '.join(lacking)} missing; add to CapabilityBoundingSet= of havrrpd.service",
         )
-    return _ok("capabilities", ", ".join(NEEDED.values()))
+    return _ok("capabilities", ", ".join(name for name, _ in NEEDED.values()))
 
 
 def _directory(path: str, there: bool) -> Finding:
@@ -214,7 +208,7 @@ def look(directories: tuple[str, ...], socket_path: str, daemon_error: str | Non
     return Facts(
         keepalived=keepalived_version(),
         daemon_error=daemon_error,
-        capabilities=capabilities(_pid_behind(socket_path) if daemon_error is None else None),
+        capabilities=effective(_pid_behind(socket_path) if daemon_error is None else None),
         directories=tuple((path, os.path.isdir(path)) for path in directories),
     )
 
@@ -234,16 +228,6 @@ def read_version(text: str) -> Version | None:
     """From the first line of `keepalived --version`: Keepalived v2.2.7 (01/16,2022)."""
     found = re.search(r"Keepalived v(\d+)\.(\d+)\.(\d+)", text)
     return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
-
-
-def capabilities(pid: int | None) -> int | None:
-    """Of a process, None: of this one."""
-    try:
-        text = Path("/proc", "self" if pid is None else str(pid), "status").read_text()
-    except OSError:
-        return None
-    found = re.search(r"(?m)^CapEff:\s*([0-9a-f]+)$", text)
-    return None if found is None else int(found[1], 16)
 
 
 def _pid_behind(socket_path: str) -> int | None:

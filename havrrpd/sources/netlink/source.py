@@ -65,6 +65,7 @@ class Netlink:
         self, emit: Callable[[str, Event], None], *, receive_buffer: int = RECEIVE_BUFFER
     ) -> None:
         self.overruns = 0
+        self._refusal: str | None = None
         self.rejected = 0  # messages that could not be read
         self.progressed_at = time.monotonic()
         self._emit = emit
@@ -108,7 +109,7 @@ class Netlink:
         """Follow until cancelled. What the kernel refuses is logged and tried again."""
         retry = _FIRST_RETRY
         while True:
-            opened_at = self.progressed_at = time.monotonic()
+            opened_at = time.monotonic()
             try:
                 await self._follow()
             except OSError as error:
@@ -119,8 +120,14 @@ class Netlink:
                     if time.monotonic() - opened_at > _LAST_RETRY:
                         retry = _FIRST_RETRY
                     pause, retry = retry, min(2 * retry, _WAKE_INTERVAL)
-                    log.error("netlink.socket_failed", error=str(error), retry_seconds=pause)
+                    self._note_refusal(error)
                 await asyncio.sleep(pause)
+
+    def _note_refusal(self, error: OSError) -> None:
+        """One line for the same error again and again; the watchdog sees that nothing goes on."""
+        if str(error) != self._refusal:
+            self._refusal = str(error)
+            log.error("netlink.socket_failed", error=self._refusal)
 
     def _count_overrun(self) -> None:
         self.overruns += 1
@@ -135,6 +142,7 @@ class Netlink:
             loop.add_reader(follower.fileno(), self._wake.set)
             try:
                 self._forget_all()
+                self._refusal = None
                 while True:
                     self.progressed_at = time.monotonic()
                     self._wake.clear()
