@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -57,6 +56,7 @@ from havrrpd.steps import Steps
 from havrrpd.views import web
 
 STALLED_AFTER = 5.0  # seconds without progress: a source is deaf; each comes round every second
+READY_AFTER = 5.0  # seconds after which a router that can't be listed is waited for no longer
 FIXED = ("node", "discovery", "paths", "web", "log")  # tables that only a restart can change
 
 log = structlog.get_logger()
@@ -99,6 +99,7 @@ class Daemon:
         self._gateways = Gateways(emit)
         self._lag = LagMeter()
         self._stop = asyncio.Event()
+        self._ready = False
         self._told_ready = False
 
     # --- the task list ---
@@ -152,7 +153,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, partial(self._asked_to_stop, number))
-        loop.add_signal_handler(signal.SIGHUP, self._reload_logged)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
 
     def _asked_to_stop(self, number: signal.Signals) -> None:
         asyncio.get_running_loop().remove_signal_handler(number)  # a second one kills
@@ -180,14 +181,13 @@ class Daemon:
             case KeepalivedStarted(_, namespace, _, _):
                 self._welcome(router_id, namespace)
                 self._watch(router_id, event)
-            case KeepalivedAbsent(namespace, _):
+            case KeepalivedAbsent(namespace, loaded):
                 self._welcome(router_id, namespace)
-                self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
-            case KeepalivedReloaded(loaded):
-                self._follow(router_id, loaded)
-            case KeepalivedEnded():  # its /proc entry is gone: look by the namespace's name
-                self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
-                self._prepare_fifo(router_id)
+                self._without_process(router_id, loaded)
+            case KeepalivedReloaded(loaded) if router_id in self._steps.routers:
+                self._follow(router_id, loaded, self._steps.routers[router_id].pid)
+            case KeepalivedEnded() if router_id in self._steps.routers:
+                self._without_process(router_id, self._steps.routers[router_id].config)
             case LinkChanged(_, True):
                 self._adverts.refresh(router_id)
             case RouterGone():
@@ -206,24 +206,29 @@ class Daemon:
     def _watch(self, router_id: str, event: KeepalivedStarted) -> None:
         log.info("keepalived.started", router=router_id, pid=event.pid)
         self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
-        self._follow(router_id, event.config)
+        self._follow(router_id, event.config, event.pid)
 
-    def _follow(self, router_id: str, loaded: KeepalivedConfig) -> None:
+    def _without_process(self, router_id: str, loaded: KeepalivedConfig) -> None:
+        """The process's /proc entry is gone: look by the namespace's name, until one starts."""
+        netns = self._keepalived.netns_path(router_id)
+        self._netlink.watch(router_id, netns)
+        self._adverts.watch(router_id, netns, loaded.instances)
+        self._prepare_fifo(router_id, loaded)
+
+    def _follow(self, router_id: str, loaded: KeepalivedConfig, pid: int | None) -> None:
         """The notifications and adverts of a router, as its configuration says where they are."""
         if loaded.notify_fifo is None:
             self._notify.unwatch(router_id)
         else:
             root = self._keepalived.root(router_id)
-            pid = self._steps.routers[router_id].pid
             self._notify.watch(router_id, Path(loaded.notify_fifo), root, pid)
         netns = self._keepalived.netns_path(router_id)
         self._adverts.watch(router_id, netns, loaded.instances)
 
-    def _prepare_fifo(self, router_id: str) -> None:
+    def _prepare_fifo(self, router_id: str, loaded: KeepalivedConfig) -> None:
         """Before keepalived starts again: a FIFO that it made itself is remade by every reload."""
-        router = self._steps.routers.get(router_id)
-        fifo = Path(router.config.notify_fifo) if router and router.config.notify_fifo else None
-        if fifo is None or fifo.parent != Path(self._config.paths.notify_dir):
+        fifo = Path(loaded.notify_fifo or "/")
+        if fifo.parent != Path(self._config.paths.notify_dir):
             return
         try:
             prepare(fifo)
@@ -334,11 +339,9 @@ class Daemon:
                 self._steps.emit(router.id, SettingsChanged(settings))
         log.info("config.reloaded")
 
-    def _reload_logged(self) -> None:
-        try:
+    def _reload_on_signal(self) -> None:
+        with suppress(ConfigError):  # it was logged, and nobody waits for an answer
             self.reload()
-        except ConfigError as error:
-            print(error, file=sys.stderr)
 
     # --- the views' one argument ---
 
@@ -351,8 +354,7 @@ class Daemon:
             now=now,
             wall_now=time.time(),
             started_at=self._started_at,
-            ready=self._keepalived.scanned
-            and all(r.listed or r.pid is None for r in routers.values()),
+            ready=self._is_ready(now),
             draining=self._draining,
             routers=dict(routers),
             counters=Counters(
@@ -363,6 +365,13 @@ class Daemon:
             config_reloaded_at=self._reloaded_at,
             stalled_sources=self._stalled(now),
         )
+
+    def _is_ready(self, now: float) -> bool:
+        """Once every router found at first was listed; one that can't be does not hold up all."""
+        if not self._ready and self._keepalived.scanned:
+            listed = all(r.listed or r.pid is None for r in self._steps.routers.values())
+            self._ready = listed or now - self._started_at > READY_AFTER
+        return self._ready
 
     def _stalled(self, now: float) -> tuple[str, ...]:
         progress = {

@@ -60,12 +60,8 @@ class Steps:
             self._work_off()
 
     def _work_off(self) -> None:
-        now = time.monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            due, router_id = heapq.heappop(self._heap)
-            if self._due.get(router_id) == due:
-                self._due[router_id] = None
-                self._step(router_id, DeadlinePassed())
+        for router_id in self._overdue():
+            self._step(router_id, DeadlinePassed())
         for _ in range(min(BATCH, len(self._queue))):
             router_id, event = self._queue.popleft()
             self._arrived(router_id, event)
@@ -74,6 +70,17 @@ class Steps:
                 self._due.pop(router_id, None)
             else:
                 self._step(router_id, event)
+
+    def _overdue(self) -> list[str]:
+        """The routers whose deadline has come, each once."""
+        now = time.monotonic()
+        overdue = []
+        while self._heap and self._heap[0][0] <= now:
+            due, router_id = heapq.heappop(self._heap)
+            if self._due.get(router_id) == due:
+                self._due[router_id] = None
+                overdue.append(router_id)
+        return overdue
 
     def _step(self, router_id: str, event: Event) -> None:
         router = self.routers.get(router_id)

@@ -33,6 +33,7 @@ from havrrpd.core.model import (
     KeepalivedConfig,
     Router,
     Settings,
+    State,
     TrackFile,
     VirtualAddress,
     VirtualRoute,
@@ -75,6 +76,7 @@ class Driven:
         *,
         lever_holds: int | None = 0,
         observe_only: bool = False,
+        sends: bool = False,
     ) -> None:
         settings = Settings(
             "network1", health_check=health_check or HealthCheck(), observe_only=observe_only
@@ -82,6 +84,7 @@ class Driven:
         self.router = Router("r1", settings)
         self.config = config
         self.lever = lever_holds
+        self.sends = sends  # adverts, while MASTER: without them it counts as hung
         self.now = 1000.0
         self.actions: list[Action] = []  # of the last call of `feed`
 
@@ -104,14 +107,19 @@ class Driven:
         return self
 
     def _step(self, event: Event) -> None:
+        if self.sends and self.router.state is State.MASTER:
+            self._take(AdvertSent("ha-1", 1, OWN, 150))
+        self._take(event)
+
+    def _take(self, event: Event) -> None:
         self.router, actions = step(self.router, event, self.now)
         self.actions += actions
         for action in actions:
             if isinstance(action, WriteStanding):
                 self.lever = action.value
-                self._step(StandingWritten(action.path, action.value))
+                self._take(StandingWritten(action.path, action.value))
             elif isinstance(action, ReadStanding):
-                self._step(StandingRead(action.path, self.lever))
+                self._take(StandingRead(action.path, self.lever))
 
     # --- shorthands for what happens outside ---
 

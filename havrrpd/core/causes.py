@@ -33,7 +33,8 @@ def _of_stop(router: Router, instance: Instance, now: float) -> Cause:
 
 def _of_promotion(router: Router, instance: Instance, now: float) -> Cause:
     evidence, config = instance.evidence, instance.config
-    if _fresh(router, evidence.peer_resigned, now - config.skew_time):
+    longest_skew = 1.0 if config.version == 2 else config.advert_int
+    if _fresh(router, evidence.peer_resigned, now - longest_skew):
         return Cause.PEER_RESIGNED
     if instance.state is State.INIT:
         return Cause.STARTED

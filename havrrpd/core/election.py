@@ -84,9 +84,11 @@ def step(before: Router, router: Router, event: Event, now: float) -> tuple[Rout
 
 def deadlines(router: Router) -> Iterator[float]:
     election = router.election
-    for due in (election.release_due, election.retry_due, election.rewrite_due):
+    for due in (election.release_due, election.retry_due):
         if due is not None:
             yield due
+    if election.rewrite_due is not None and router.lever and election.lever_read:
+        yield election.rewrite_due
 
 
 def refusal(router: Router) -> str | None:
@@ -99,6 +101,8 @@ def refusal(router: Router) -> str | None:
         return "the loaded keepalived configuration has no track file of ours (lever_missing)"
     if router.election.phase is Phase.RESIGNING:
         return "it is already resigning"
+    if router.election.stopping:
+        return "havrrpd is stopping"
     return None
 
 
@@ -113,10 +117,16 @@ def _found_lever(before: Router, router: Router) -> tuple[Router, list[Action]]:
         lever = find_lever(router.id, router.config, router.settings.lever_dir)
         router = replace(router, lever=lever)
     restarted = router.pid is not None and router.pid != before.pid
-    if router.lever is None or (router.lever == before.lever and not restarted):
+    if router.lever == before.lever and not (restarted and router.lever):
         return router, []
-    election = replace(router.election, lever_read=False)
-    return replace(router, election=election), [ReadStanding(router.lever)]
+    actions: list[Action] = []
+    held_down = (router.election.ordered or 0) <= RESIGNING
+    if before.lever and router.lever != before.lever and held_down:
+        actions.append(WriteStanding(before.lever, 0))  # nobody will look at that file again
+    if router.lever:
+        actions.append(ReadStanding(router.lever))
+    cleared = replace(router.election, lever_read=False, ordered=None, rewrite_due=None)
+    return replace(router, election=cleared), actions
 
 
 def _heard_of_the_lever(router: Router, event: Event, now: float) -> Router:
@@ -156,7 +166,8 @@ def _with_round(before: Router, router: Router, event: Event, now: float) -> Rou
     """When the present round, or the whole outage, is over for this node."""
     election = router.election
     if router.state is State.MASTER:
-        if not restored(router):
+        unchecked = router.settings.health_check.interval == 0
+        if not (unchecked or restored(router)):
             return router
         election = replace(election, tried=False, turns=0, retry_due=None)
         if election.phase in (Phase.DWELLING, Phase.ALONE):
@@ -203,15 +214,16 @@ def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Actio
     """Resign, release, or wait: what the phase asks for."""
     election = router.election
     if isinstance(event, DrainChanged):
-        election = replace(election, draining=event.draining)
-        router = replace(router, election=election)
+        election = replace(election, draining=event.draining, drain_settled=False)
+    elif isinstance(event, Stopping):
+        election = replace(election, stopping=True)
+    router = replace(router, election=election) if election is not router.election else router
     if election.phase is Phase.RESIGNING:
-        return _released_if_due(router, event, now), []
-    if election.draining is not (election.phase is Phase.DRAINED):
-        election = replace(election, phase=Phase.DRAINED if election.draining else Phase.STEADY)
-        router = replace(router, election=election)
-        if election.draining:
-            return _resign(router, Cause.DRAINED, now)
+        return _released_if_due(router, now), []
+    if election.draining or election.phase is Phase.DRAINED:
+        router, drained = _drained(router, now)
+        if drained:
+            return router, drained
     if isinstance(event, FailoverRequested):
         return _resign(router, Cause.FAILOVER_REQUESTED, now)
     if router.state is not State.MASTER or router.connectivity is not Verdict.LOST:
@@ -219,10 +231,25 @@ def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Actio
     return _turn_failed(router, now)
 
 
+def _drained(router: Router, now: float) -> tuple[Router, list[Action]]:
+    """Give the role up once for a drain, as soon as that can be done. Later this node may become
+    MASTER again, as the last resort.
+    """
+    election = router.election
+    phase = Phase.DRAINED if election.draining else Phase.STEADY
+    settled = election.drain_settled or router.state in (State.BACKUP, State.FAULT)
+    election = replace(election, phase=phase, drain_settled=settled)
+    router = router if election == router.election else replace(router, election=election)
+    if not election.draining or settled or refusal(router) is not None:
+        return router, []
+    election = replace(election, drain_settled=True)
+    return _resign(replace(router, election=election), Cause.DRAINED, now)
+
+
 def _turn_failed(router: Router, now: float) -> tuple[Router, list[Action]]:
     """The gateways are lost: resign, but not before the turn has lasted long enough."""
     if refusal(router) is not None:
-        return router, []
+        return _no_longer_dwelling(router), []
     election = router.election
     due = (election.turn_since or 0.0) + dwell(router, election.turns)
     if election.turns and now < due:
@@ -264,14 +291,15 @@ def _resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Acti
     return replace(router, election=election), [ReportResignation(cause)]
 
 
-def _released_if_due(router: Router, event: Event, now: float) -> Router:
+def _released_if_due(router: Router, now: float) -> Router:
     election = router.election
     relieved = router.state is not State.MASTER and heard_by_all(router, election.resigned_at)
     timed_out = election.release_due is not None and now >= election.release_due
-    abandoned = router.pid is None or router.settings.observe_only or isinstance(event, Stopping)
+    abandoned = router.pid is None or router.settings.observe_only or election.stopping
     if not (relieved or timed_out or abandoned or router.lever is None):
         return router
-    alone = timed_out and not relieved and election.cause is Cause.GATEWAY_LOST
+    unrelieved = timed_out and not relieved and router.wire_watched
+    alone = unrelieved and election.cause is Cause.GATEWAY_LOST
     phase = Phase.DRAINED if election.draining else Phase.ALONE if alone else Phase.STEADY
     return replace(router, election=replace(election, phase=phase, release_due=None))
 

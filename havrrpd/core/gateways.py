@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 from havrrpd.core.messages import (
     Action,
@@ -31,6 +32,7 @@ from havrrpd.core.model import (
     State,
     Verdict,
 )
+from havrrpd.core.wire import adverts_stopped_at
 
 ROUTES_INTERVAL = 10.0  # seconds between two looks at the default routes
 
@@ -39,7 +41,7 @@ def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action
     """The router after its gateways had their say, and the probes that are due."""
     if isinstance(event, GatewayProbed):
         router = _counted(router, event)
-    if router.settings.health_check.interval == 0 or router.state is not State.MASTER:
+    if not _may_probe(router, now):
         return _stopped(router)
     if isinstance(event, DefaultRoutesListed):
         router = replace(router, default_gateways=event.gateways)
@@ -84,7 +86,7 @@ def restored(router: Router) -> bool:
 def gateways_of(router: Router) -> tuple[Gateway, ...]:
     """Those configured, else the next hops of virtual_routes, else the default routes."""
     if configured := router.settings.health_check.gateways:
-        return tuple(Gateway(a, _interface_towards(router, a)) for a in configured)
+        return tuple(_configured_gateway(router, address) for address in configured)
     hops = {
         Gateway(route.via, route.interface or _interface_towards(router, route.via)): None
         for instance in router.instances
@@ -92,6 +94,21 @@ def gateways_of(router: Router) -> tuple[Gateway, ...]:
         if route.via is not None
     }
     return tuple(hops) or router.default_gateways
+
+
+def _configured_gateway(router: Router, address: IPAddress) -> Gateway:
+    """An IPv6 address can name its interface: fe80::1%eth0."""
+    if isinstance(address, IPv6Address) and address.scope_id:
+        return Gateway(IPv6Address(int(address)), address.scope_id)
+    return Gateway(address, _interface_towards(router, address))
+
+
+def _may_probe(router: Router, now: float) -> bool:
+    """Only a MASTER that sends adverts: a hung one holds the addresses, and another node serves."""
+    if router.settings.health_check.interval == 0 or router.state is not State.MASTER:
+        return False
+    hung = (now >= adverts_stopped_at(router, instance) for instance in router.instances)
+    return not (router.wire_watched and any(hung))
 
 
 def _stopped(router: Router) -> tuple[Router, tuple[Action, ...]]:
@@ -122,7 +139,20 @@ def _list_routes_if_due(router: Router, now: float) -> tuple[Router, tuple[Actio
 
 def _wanted_checks(router: Router, now: float) -> tuple[GatewayCheck, ...]:
     known = {check.gateway: check for check in router.checks}
-    return tuple(known.get(g) or GatewayCheck(g, due=now) for g in gateways_of(router))
+    return tuple(
+        known.get(g) or _carried_over(g, router.checks) or GatewayCheck(g, due=now)
+        for g in gateways_of(router)
+    )
+
+
+def _carried_over(gateway: Gateway, checks: tuple[GatewayCheck, ...]) -> GatewayCheck | None:
+    """The same gateway, whose interface was found, or can't be found while its address is gone."""
+    for check in checks:
+        if check.gateway.address == gateway.address and check.gateway.interface is None:
+            return replace(check, gateway=gateway)
+        if check.gateway.address == gateway.address and gateway.interface is None:
+            return check
+    return None
 
 
 def _due_probes(

@@ -241,7 +241,6 @@ class Evidence:
     """When each thing that can explain a transition was last seen; -inf: never."""
 
     process_started: float = float("-inf")
-    process_ended: float = float("-inf")
     link_down: float = float("-inf")
     address_removed: float = float("-inf")
     peer_resigned: float = float("-inf")
@@ -304,6 +303,8 @@ class Election:
     cause: Cause | None = None  # of the resignation under way, or the last one
     tried: bool = False
     draining: bool = False
+    drain_settled: bool = False  # the role was given up for this drain, or was not held
+    stopping: bool = False  # havrrpd is about to stop: nothing new is begun
     turns: int = 0  # in the present outage
     turns_total: int = 0
     turn_since: float | None = None

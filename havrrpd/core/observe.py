@@ -34,7 +34,6 @@ from havrrpd.core.messages import (
     WireWatched,
 )
 from havrrpd.core.model import (
-    Evidence,
     Instance,
     InstanceConfig,
     IPInterface,
@@ -42,6 +41,7 @@ from havrrpd.core.model import (
     Router,
     State,
     VirtualAddress,
+    Word,
 )
 from havrrpd.core.priority import effective_priority
 
@@ -52,16 +52,16 @@ def observe(router: Router, event: Event, now: float) -> Router:
         case AdvertSent() | AdvertHeard():
             return _advert(router, event, now)
         case KeepalivedStarted():
-            return _started(router, event)
+            return _started(router, event, now)
         case KeepalivedAbsent(namespace, config):
-            return _configured(replace(router, namespace=namespace), config)
+            return _configured(replace(router, namespace=namespace), config, now)
         case KeepalivedReloaded(config):
-            return _configured(router, config)
+            return _configured(router, config, now)
         case KeepalivedEnded(pid):
-            return _ended(router, pid, now)
+            return replace(router, pid=None) if router.pid == pid else router
         case KernelListed(links, addresses):
             listed = replace(router, listed=True, links=dict(links), addresses=addresses)
-            return _each(listed, lambda i: replace(i, present=_present(i.config, addresses)))
+            return _each(listed, lambda i: _listed(i, listed, now))
         case LinkChanged(interface, up):
             return _link(replace(router, links={**router.links, interface: up}), interface, up, now)
         case LinkRemoved(interface):
@@ -73,7 +73,8 @@ def observe(router: Router, event: Event, now: float) -> Router:
             removed = replace(router, addresses=router.addresses - {(interface, address)})
             return _virtual(removed, interface, address, lambda i, v: _removed(i, v, now))
         case NotifyWatched(watched):
-            return replace(router, notify_watched=watched)
+            router = replace(router, notify_watched=watched)
+            return router if watched else _each(router, _unheard)
         case StateNotified(name, word):
             return _each(router, lambda i: replace(i, word=word) if i.config.name == name else i)
         case WireWatched(watched):
@@ -98,9 +99,9 @@ def _each(router: Router, change: Callable[[Instance], Instance]) -> Router:
     return replace(router, instances=tuple(change(i) for i in router.instances))
 
 
-def _started(router: Router, event: KeepalivedStarted) -> Router:
+def _started(router: Router, event: KeepalivedStarted, now: float) -> Router:
     router = replace(router, pid=event.pid, namespace=event.namespace)
-    router = _configured(router, event.config)
+    router = _configured(router, event.config, now)
 
     def fresh(instance: Instance) -> Instance:
         return replace(
@@ -113,12 +114,12 @@ def _started(router: Router, event: KeepalivedStarted) -> Router:
     return _each(router, fresh)
 
 
-def _configured(router: Router, config: KeepalivedConfig) -> Router:
+def _configured(router: Router, config: KeepalivedConfig, now: float) -> Router:
     """Instances keep what is known of them where name, VRID and interface are still the same."""
     known = {_identity(i.config): i for i in router.instances}
 
     def made(c: InstanceConfig) -> Instance:
-        instance = known.get(_identity(c), Instance(c, evidence=Evidence()))
+        instance = known.get(_identity(c), Instance(c, since=now))
         return replace(instance, config=c, present=_present(c, router.addresses))
 
     return replace(router, config=config, instances=tuple(made(c) for c in config.instances))
@@ -128,11 +129,21 @@ def _identity(config: InstanceConfig) -> tuple[str, int, str]:
     return config.name, config.vrid, config.interface
 
 
-def _ended(router: Router, pid: int, now: float) -> Router:
-    if router.pid != pid:
-        return router
-    router = replace(router, pid=None)
-    return _each(router, lambda i: replace(i, evidence=replace(i.evidence, process_ended=now)))
+def _listed(instance: Instance, router: Router, now: float) -> Instance:
+    """A listing is evidence as well: what it lacks went while nobody could look."""
+    present = _present(instance.config, router.addresses)
+    evidence = instance.evidence
+    if instance.state is State.MASTER and instance.present - present:
+        evidence = replace(evidence, address_removed=now)
+    if not router.links.get(instance.config.interface, False):
+        evidence = replace(evidence, link_down=now)
+    return replace(instance, present=present, evidence=evidence)
+
+
+def _unheard(instance: Instance) -> Instance:
+    """What keepalived said last is no witness any more, unless it was its last word."""
+    last = instance.word in (Word.STOP, Word.DELETED)
+    return instance if last else replace(instance, word=None)
 
 
 def _present(

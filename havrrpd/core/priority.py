@@ -28,8 +28,12 @@ def base_priority(router: Router) -> int:
 
 
 def has_room(router: Router) -> bool:
-    """Whether there is room below the base priority; if not, the router is only resigned."""
-    return base_priority(router) >= SMALLEST_BASE
+    """Whether there is room below the base priority; if not, the router is only resigned.
+
+    There is none either where the bases of the instances differ: they share one standing.
+    """
+    bases = {i.config.priority for i in router.instances}
+    return len(bases) == 1 and base_priority(router) >= SMALLEST_BASE
 
 
 def rank(router: Router) -> int:

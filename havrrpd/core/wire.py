@@ -7,6 +7,7 @@ from dataclasses import replace
 from havrrpd.core.messages import AdvertHeard, AdvertSent
 from havrrpd.core.model import Instance, MasterHeard, Router, State
 
+MOST_MASTERS = 16  # kept for an instance; more than a few are forged, and the oldest go first
 RESIGNED = 0  # the priority in the advert of a MASTER that leaves, RFC 9568 section 5.2.4
 
 
@@ -29,7 +30,7 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
     else:
         first_heard = before.first_heard if before else now
         master = MasterHeard(advert.source, advert.priority, advert.advert_int, first_heard, now)
-        masters = (master,) if not others else _sorted((*others, master))
+        masters = (master,) if not others else _sorted((*_kept(others), master))
         outranked = instance.state is State.MASTER and advert.priority >= own_priority
         evidence = replace(
             evidence,
@@ -73,6 +74,11 @@ def no_master_at(router: Router, instance: Instance) -> float:
 def heard_by_all(router: Router, since: float) -> bool:
     """Whether each instance heard another MASTER after `since`."""
     return all(any(m.last_heard > since for m in i.masters) for i in router.instances)
+
+
+def _kept(others: tuple[MasterHeard, ...]) -> tuple[MasterHeard, ...]:
+    """Room for one more."""
+    return tuple(sorted(others, key=lambda m: m.last_heard)[-(MOST_MASTERS - 1) :])
 
 
 def _sorted(masters: tuple[MasterHeard, ...]) -> tuple[MasterHeard, ...]:

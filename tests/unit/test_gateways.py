@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_interface
 from havrrpd.core.messages import (
     Action,
     AddressAdded,
+    AddressRemoved,
     DefaultRoutesListed,
     GatewayProbed,
     ListDefaultRoutes,
@@ -34,7 +35,7 @@ def probes(driven: Driven) -> list[Action]:
 
 
 def checked_master(health_check: HealthCheck = CHECKED) -> Driven:
-    return Driven(NO_LEVER, health_check).as_master()
+    return Driven(NO_LEVER, health_check, sends=True).as_master()
 
 
 def test_nothing_is_probed_with_an_interval_of_zero() -> None:
@@ -136,7 +137,7 @@ def test_require_all_loses_with_one_gateway_and_require_any_with_the_last() -> N
 
 def test_without_configured_gateways_or_virtual_routes_the_default_routes_are_asked() -> None:
     bare = configured(replace(INSTANCE, virtual_routes=()))
-    driven = Driven(bare, CHECKED).as_backup().hear(0)
+    driven = Driven(bare, CHECKED, sends=True).as_backup().hear(0)
     driven.promote()
     assert ListDefaultRoutes() in driven.actions
     hop = Gateway(IPv6Address("fe80::1"), "qg-1")
@@ -146,6 +147,33 @@ def test_without_configured_gateways_or_virtual_routes_the_default_routes_are_as
     assert probes(driven) == [ProbeGateway(hop, ip_interface("fe80::2/64"), 1.0, ("arp", "icmp"))]
     driven.wait_until(10.0)
     assert ListDefaultRoutes() in driven.actions
+
+
+def test_a_hung_master_does_not_probe() -> None:
+    driven = Driven(NO_LEVER, CHECKED).as_master().send(at=1.0).wait_until(4.0)
+    assert StopProbing() in driven.actions
+    assert driven.router.connectivity is Verdict.UNCHECKED
+    assert probes(driven.wait_until(20.0)) == []
+    assert probes(driven.send(at=21.0)) == [PROBE]
+
+
+def test_a_gateway_keeps_its_failures_when_the_address_beside_it_goes() -> None:
+    neighbour = ip_interface("198.51.100.7/24")
+    check = replace(CHECKED, gateways=(IPv4Address("198.51.100.1"),))
+    driven = Driven(NO_LEVER, check, sends=True).as_backup().hear(0)
+    driven.feed(AddressAdded("qr-1", neighbour)).promote()
+    known = driven.router.checks[0].gateway
+    assert known.interface == "qr-1"
+    for sent in (0.0, 0.5):
+        driven.feed(replace(missed(sent), gateway=known), at=sent + 1.0)
+    driven.feed(AddressRemoved("qr-1", neighbour))
+    assert driven.router.checks[0].failures_in_a_row == 2
+
+
+def test_a_configured_link_local_gateway_names_its_interface() -> None:
+    check = replace(CHECKED, gateways=(IPv6Address("fe80::1%qg-1"),))
+    driven = Driven(NO_LEVER, check, sends=True).as_master()
+    assert driven.router.checks[0].gateway == Gateway(IPv6Address("fe80::1"), "qg-1")
 
 
 def test_a_stall_is_not_made_good_by_a_burst() -> None:

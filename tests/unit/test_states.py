@@ -211,6 +211,20 @@ def test_a_reload_keeps_what_is_known_of_the_same_instance_and_forgets_a_renamed
     assert driven.instance.word is None
 
 
+def test_a_lost_fifo_takes_its_last_word_along() -> None:
+    driven = Driven().as_backup().feed(StateNotified("VR_1", Word.FAULT, 150), at=1.0)
+    assert driven.instance.state is State.FAULT
+    driven.feed(NotifyWatched(False))
+    assert driven.instance.state is State.BACKUP
+    assert driven.instance.problems == frozenset()
+
+
+def test_what_a_new_listing_lacks_is_evidence() -> None:
+    driven = Driven().as_master()
+    driven.feed(KernelListed({"ha-1": False}, frozenset()), StateNotified("VR_1", Word.FAULT, 0))
+    assert driven.transitions == [moved(State.MASTER, State.FAULT, Cause.LINK_DOWN)]
+
+
 def test_transitions_are_counted_by_state_and_cause() -> None:
     driven = Driven().as_master()
     assert driven.instance.transitions == (
