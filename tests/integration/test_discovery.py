@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,11 +16,13 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_interface
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec
 from uuid import uuid4
 
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from havrrpd.core.messages import (
     KeepalivedAbsent,
@@ -30,6 +33,7 @@ from havrrpd.core.messages import (
 )
 from havrrpd.core.model import InstanceConfig, KeepalivedConfig
 from havrrpd.sources.keepalived import ExplicitRouter, Found, Keepalived, parse
+from havrrpd.sources.keepalived.loaded import on_disk
 
 pytestmark = pytest.mark.root
 
@@ -269,6 +273,70 @@ async def test_a_shell_that_turns_into_keepalived_is_found(site: Site) -> None:
         shell.stdin.flush()
         found: KeepalivedStarted = await heard.next(namespace, KeepalivedStarted)
         assert [found.pid] == children(shell.pid)
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [["setpriv", "--reuid=65534", "--clear-groups"], ["unshare", "--user", "--map-root-user"]],
+    ids=["another_user", "another_user_namespace"],
+)
+@under_uvloop
+async def test_a_process_that_is_not_roots_is_not_adopted_and_told_once(
+    site: Site, disguise: list[str]
+) -> None:
+    with TemporaryDirectory() as directory, capture_logs() as logs:
+        os.chmod(directory, 0o755)  # the other user runs it
+        program = shutil.copy("/bin/sleep", f"{directory}/keepalived")
+        process = site.execute([*disguise, program, "60"])
+        told = {"event": "process.not_trusted", "pid": process.pid, "log_level": "warning"}
+        async with discovering(interval=0.05) as heard:
+            await eventually(lambda: told in logs)
+            scanned = heard.source.progressed_at
+            await eventually(lambda: heard.source.progressed_at > scanned + 0.2)
+        assert logs.count(told) == 1
+        process.kill()
+        process.wait()
+
+
+@under_uvloop
+async def test_a_configuration_that_cannot_be_read_for_a_while_stays_as_it_was(
+    site: Site,
+) -> None:
+    path = site.write(config(60), f"named-{token_hex(3)}")
+    router = path.stem
+    async with discovering(ExplicitRouter(path), interval=0.05) as heard:
+        first = await heard.next(router, KeepalivedAbsent)
+        assert first == KeepalivedAbsent(None, parse(config(60)))
+        with capture_logs() as logs:
+            path.unlink()
+            os.mkfifo(path)
+            await eventually(lambda: any(each["event"] == "config.not_read" for each in logs))
+        assert not heard.of(router)
+        fresh = site.write(config(61), "fresh")
+        fresh.rename(path)
+        reloaded = await heard.next(router, KeepalivedReloaded)
+        assert reloaded == KeepalivedReloaded(parse(config(61)))
+
+
+@under_uvloop
+async def test_a_loaded_configuration_that_cannot_be_read_for_a_while_stays_as_it_was(
+    site: Site,
+) -> None:
+    namespace = site.namespace()
+    copy = site.directory / "copy.conf"
+    os.mkfifo(copy)
+    async with discovering(interval=0.05) as heard:
+        site.start(namespace, site.write(config()), "-P")
+        await heard.next(namespace, KeepalivedStarted)
+        process = heard.source._registry.routers[namespace].process
+        assert process is not None
+        with capture_logs() as logs:
+            process.loaded = on_disk(copy)
+            await eventually(lambda: any(each["event"] == "config.not_read" for each in logs))
+        assert not heard.of(namespace)
+        site.write(config(61), "fresh").rename(copy)
+        reloaded = await heard.next(namespace, KeepalivedReloaded)
+        assert reloaded == KeepalivedReloaded(parse(config(61)))
 
 
 @under_uvloop

@@ -19,6 +19,7 @@ from havrrpd.core.model import (
     VirtualRoute,
 )
 from havrrpd.sources.keepalived import parse
+from havrrpd.sources.keepalived.loaded import Files
 
 SAMPLES = Path(__file__).parent / "samples" / "keepalived"
 ROUTER = "3f0f7c1e-0000-4000-8000-000000000007"
@@ -326,6 +327,37 @@ def test_what_keepalived_leaves_out_is_left_out_and_counted(text: str) -> None:
     assert parse(text) == KeepalivedConfig(skipped=1)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "track_file a {\nfile /a\0b\nfile /c\n}",
+        "vrrp_instance a\0 {\ninterface eth0\n}\ntrack_file a {\nfile /c\n}",
+        "include a\0b/*\ntrack_file a {\nfile /c\n}",
+    ],
+)
+def test_a_line_with_a_nul_is_left_out_with_its_block_and_counted(text: str) -> None:
+    expected = KeepalivedConfig(track_files=(TrackFile("a", "/c", 1),), skipped=1)
+    assert parse(text, include=Files(Path("/"))) == expected
+
+
+@pytest.mark.parametrize("name", ["sixteen-bytes-16", "a/b", '"a b"', '""'])
+def test_what_no_interface_can_be_called_is_left_out_and_counted(name: str) -> None:
+    body = f"""
+    interface {name}
+    use_vmac {name}
+    virtual_ipaddress {{
+        10.0.0.1 dev {name}
+    }}
+    virtual_routes {{
+        10.0.0.0/8 dev {name}
+    }}
+    """
+    instance = only(body)
+    assert instance.interface == "eth0"
+    assert instance.virtual_addresses == ()
+    assert instance.virtual_routes == ()
+
+
 def test_the_first_of_two_instances_with_one_name_counts() -> None:
     block = "vrrp_instance V {\ninterface eth0\nvirtual_router_id %d\n}\n"
     config = parse(block % 1 + block % 2)
@@ -443,6 +475,7 @@ _PIECES = st.sampled_from(
         "\u00b2",
         "1e9",
         "nan",
+        "\0",
     ]
 )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from havrrpd.sources.keepalived.loaded import Files
+from havrrpd.sources.keepalived.loaded import MAX_BYTES, Files, on_disk
 from havrrpd.sources.keepalived.proc import (
     CommandLine,
     Stat,
     decode_command_line,
+    decode_effective_uid,
     decode_link_listeners,
     decode_stat,
 )
@@ -33,6 +35,10 @@ def test_a_process_can_be_called_anything() -> None:
 
 def test_only_a_route_socket_that_hears_of_links_counts() -> None:
     assert decode_link_listeners(NETLINK) == {10150}
+
+
+def test_the_effective_user_counts() -> None:
+    assert decode_effective_uid("Name:\tUid:\nUid:\t0\t1000\t0\t0\nGid:\t7\t7\t7\t7\n") == 1000
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,16 @@ def test_an_include_finds_files_within_the_root_of_the_process(tmp_path: Path) -
     assert files("/etc/none") == []
 
 
+def test_only_a_regular_file_of_a_sane_size_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.conf")
+    with pytest.raises(OSError, match="not a regular file"):
+        on_disk(tmp_path / "fifo.conf").read()
+    (tmp_path / "big.conf").write_bytes(b"\n" * (MAX_BYTES + 1))
+    with pytest.raises(OSError, match="File too large"):
+        on_disk(tmp_path / "big.conf").read()
+    assert Files(tmp_path)("/*.conf") == []
+
+
 @pytest.mark.parametrize(
     ("namespace", "path", "name"),
     [
@@ -75,6 +91,7 @@ def test_an_include_finds_files_within_the_root_of_the_process(tmp_path: Path) -
         (f"snat-{UUID}", "/x/keepalived.conf", UUID),
         ("qrouter-7", "/x/keepalived.conf", "qrouter-7"),
         ("edge", "/x/keepalived.conf", "edge"),
+        ("blue-1", "/x/keepalived.conf", "blue-1"),
         ("net:[4026532245]", "/x/left.conf", "left"),
         (None, "/x/lb.conf", "lb"),
         (None, "", "keepalived"),

@@ -14,6 +14,7 @@ from havrrpd.core.model import (
 )
 from havrrpd.sources.keepalived import keywords
 
+MAX_INTERFACE_BYTES = 15  # IFNAMSIZ - 1
 _DEFAULTS = ("default", "any", "all", "default6")
 
 
@@ -27,7 +28,7 @@ def read_address(words: Sequence[str], interface: str, *, excluded: bool) -> Vir
     for word in rest:
         match word:
             case "dev":
-                interface = _value(rest)
+                interface = read_interface(_value(rest))
             case "peer":
                 prefix = _interface(_value(rest)).network.prefixlen
                 address = ip_interface(f"{address.ip}/{prefix}")
@@ -54,7 +55,7 @@ def read_routes(words: Sequence[str]) -> list[VirtualRoute]:
             case "via" | "gw":
                 hops[-1] = (_next_hop(rest), hops[-1][1])
             case "dev" | "oif":
-                hops[-1] = (hops[-1][0], _value(rest))
+                hops[-1] = (hops[-1][0], read_interface(_value(rest)))
             case "or":  # the old way to say: a second next hop
                 hops.append((_next_hop(rest), None))
             case "nexthop":
@@ -82,6 +83,14 @@ def read_ip(text: str) -> IPAddress:
     if "%" in text:
         raise ValueError(f"a scope: {text}")
     return ip_address(text)
+
+
+def read_interface(text: str) -> str:
+    """A name that the kernel could give an interface. Raises ValueError."""
+    too_long = len(text.encode()) > MAX_INTERFACE_BYTES
+    if not text or too_long or "/" in text or any(each.isspace() for each in text):
+        raise ValueError(f"not an interface: {text}")
+    return text
 
 
 def _next_hop(rest: Iterator[str]) -> IPAddress:

@@ -44,7 +44,10 @@ class Tolerant:
 
 
 def read_blocks(lines: Iterable[str]) -> tuple[list[Statement], int]:
-    """The statements of the top level, and how many braces belonged to nothing."""
+    """The statements of the top level, and how many braces and lines belonged to nothing.
+
+    A NUL can be in no name or path: a line with one is left out, with its block.
+    """
     top: list[Statement] = []
     path = [top]
     strays = 0
@@ -62,6 +65,9 @@ def read_blocks(lines: Iterable[str]) -> tuple[list[Statement], int]:
                 strays += 1
             else:
                 path.pop()
+        elif "\0" in line:
+            strays += 1
+            last = Statement(())
         elif words := split_words(line):
             last = Statement(words)
             path[-1].append(last)

@@ -12,7 +12,12 @@ from havrrpd.core.model import (
     VirtualRoute,
 )
 from havrrpd.sources.keepalived import keywords
-from havrrpd.sources.keepalived.addresses import read_address, read_ip, read_routes
+from havrrpd.sources.keepalived.addresses import (
+    read_address,
+    read_interface,
+    read_ip,
+    read_routes,
+)
 from havrrpd.sources.keepalived.blocks import Statement, Tolerant
 
 OWNER = 255  # the priority of the address owner, RFC 9568 section 5.2.4
@@ -55,7 +60,7 @@ class Draft(Tolerant):
             case "state":
                 self.state = "MASTER" if "MASTER" in (value, self.state) else "BACKUP"
             case "interface":
-                self.interface = value or None
+                self.interface = read_interface(value)
             case "virtual_router_id":
                 self.vrid = _integer(value, 1, 255)
             case "priority":
@@ -70,7 +75,9 @@ class Draft(Tolerant):
             case "native_ipv6":
                 self.family = 6
             case "use_vmac" | "use_ipvlan":
-                self.vmac = next((word for word in statement.words[1:] if _is_name(word)), "")
+                self.vmac = ""
+                if name := next((word for word in statement.words[1:] if _is_name(word)), ""):
+                    self.vmac = read_interface(name)
             case "strict_mode":
                 self.strict = value not in ("off", "false", "no")
             case "virtual_ipaddress":

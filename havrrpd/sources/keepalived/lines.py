@@ -112,7 +112,8 @@ class Lines:
         self._push(re.split(r"\r*\n", text), [posixpath.dirname(path) or "/"])
 
     def _push_included(self, pattern: str) -> None:
-        files = self._include(posixpath.join(self._directory(), pattern))
+        path = posixpath.join(self._directory(), pattern)
+        files = () if "\0" in path else self._include(path)
         if not files:
             self.skipped += 1
         for path, text in reversed(files):

@@ -6,7 +6,9 @@ of `-f` is read, and may be newer than what keepalived works with.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -99,8 +101,15 @@ def _inside(root: Path, path: str) -> Path:
 
 
 def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES).decode(errors="replace")
+    """Does not wait, as opening a FIFO would. Raises OSError, also for more than MAX_BYTES."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content.decode(errors="replace")
 
 
 def _alternatives(pattern: str) -> list[str]:

@@ -70,6 +70,11 @@ def decode_command_line(arguments: Sequence[str]) -> CommandLine:
     return CommandLine(config_file, config_id)
 
 
+def decode_effective_uid(text: str) -> int:
+    """Of /proc/PID/status: `Uid:` is followed by the real, the effective, the saved one."""
+    return next(int(line.split()[2]) for line in text.splitlines() if line.startswith("Uid:"))
+
+
 def decode_link_listeners(text: str) -> frozenset[int]:
     """The inodes of the sockets of /proc/net/netlink that hear of links: protocol 0, group 1."""
     rows = (line.split() for line in text.splitlines()[1:])
@@ -101,6 +106,11 @@ class Proc:
             return self.stat(pid).comm.startswith("keepalived")
         return program.removesuffix(" (deleted)").endswith("/keepalived")
 
+    def is_trusted(self, pid: int) -> bool:
+        """Whether it is root's, as we are: what another user's process says could be anything."""
+        status = (self.path / str(pid) / "status").read_text(errors="replace")
+        return decode_effective_uid(status) == 0 and self._userns(pid) == self._userns("self")
+
     def is_vrrp(self, pid: int) -> bool:
         """Of keepalived's processes only the one for VRRP asks the kernel for news of links.
 
@@ -119,7 +129,7 @@ class Proc:
         """The main process of a VRRP process, unless it is gone already."""
         parent = self.stat(pid).parent
         try:
-            return parent if self.runs_keepalived(parent) else None
+            return parent if self.runs_keepalived(parent) and self.is_trusted(parent) else None
         except OSError:
             return None
 
@@ -144,6 +154,10 @@ class Proc:
             if _link(path).startswith(_MEMORY_COPY):
                 return Path(path)
         return None
+
+    def _userns(self, pid: int | str) -> tuple[int, int]:
+        found = os.stat(f"{self.path}/{pid}/ns/user")
+        return found.st_dev, found.st_ino
 
     def _sockets(self, pid: int) -> frozenset[int]:
         directory = f"{self.path}/{pid}/fd"

@@ -25,7 +25,7 @@ from havrrpd.core.messages import (
     RouterGone,
 )
 from havrrpd.core.model import KeepalivedConfig
-from havrrpd.sources.keepalived.loaded import LoadedConfig, locate, namespaces, on_disk
+from havrrpd.sources.keepalived.loaded import LoadedConfig, Stamp, locate, namespaces, on_disk
 from havrrpd.sources.keepalived.pidfds import Pidfds
 from havrrpd.sources.keepalived.proc import Netns, Proc
 from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry, name_router
@@ -37,6 +37,8 @@ QUICK_SCANS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # after a death or a change: a su
 YOUNG = 2.0  # a process younger than that may not have opened its sockets yet
 SETTLED = 30.0  # one that has not for so long never will
 OVERLAP = 10.0  # an old process may take that long to stop (child_wait_time is 5 s)
+
+UNREAD: Stamp = (0, 0, 0, 0)  # of a file that can't be read: another look follows
 
 _log = structlog.get_logger(__name__)
 
@@ -191,7 +193,10 @@ class Keepalived:
                 return
             now = time.monotonic()
             age = now - self._seen.setdefault(pid, now)
-            if age > SETTLED:
+            if age > SETTLED and pid not in self._refused:
+                return
+            if not self._proc.is_trusted(pid):
+                self._distrust(pid)
                 return
             if self._proc.is_vrrp(pid):
                 self._adopt(pid, age)
@@ -200,6 +205,11 @@ class Keepalived:
                 self._quick = list(QUICK_SCANS[1:])
         except OSError as error:
             self._note_failure(pid, error)
+
+    def _distrust(self, pid: int) -> None:
+        if pid not in self._refused:
+            self._refused.add(pid)
+            _log.warning("process.not_trusted", pid=pid)
 
     def _note_failure(self, pid: int, error: OSError) -> None:
         """Kernel threads have no program either, and are not looked at again."""
@@ -219,38 +229,54 @@ class Keepalived:
 
     def _adopt(self, pid: int, age: float) -> None:
         """Raises OSError when the process is gone."""
-        pidfd = os.pidfd_open(pid)
-        try:
+        with contextlib.ExitStack() as unless_adopted:
+            pidfd = os.pidfd_open(pid)
+            unless_adopted.callback(os.close, pidfd)
             netns = self._proc.netns(pid)
             main = self._proc.keepalived_parent(pid)
             loaded = locate(self._proc, pid, main)
             started_at = self._proc.started_at(pid)
-            router = self._router_of(netns, loaded.path, age)
-        except OSError:
-            os.close(pidfd)
-            raise
-        if router is None:
-            os.close(pidfd)
-            return
-        router.process = Process(pid, pidfd, netns, loaded)
+            if self._must_wait(netns, loaded.path, age):
+                return
+            stamp = loaded.stamp()
+            config = self._read_first(pid, loaded)
+            if config is None:
+                return
+            unless_adopted.pop_all()
+        router = self._router_of(netns, loaded.path)
+        router.process = Process(pid, pidfd, netns, loaded, stamp)
         router.ran = True
         router.file_seen = os.path.exists(router.path)
         self._seen.pop(pid, None)
+        self._refused.discard(pid)
         self._pidfds.watch(pidfd, router)
         self._watch_main(router, main)
-        router.config = self._read(router, router.process)
-        _log.info("keepalived.found", router=router.id, pid=pid, namespace=router.namespace)
+        router.config = config
+        _note_skipped(router)
         self._emit(router.id, KeepalivedStarted(pid, router.namespace, router.config, started_at))
 
-    def _router_of(self, netns: Netns, path: str, age: float) -> KnownRouter | None:
-        """None: not yet, as the router's former process is still there."""
+    def _read_first(self, pid: int, loaded: LoadedConfig) -> KeepalivedConfig | None:
+        """None: not yet, as it can't be read."""
+        try:
+            return loaded.read()
+        except OSError as error:
+            if pid not in self._refused:
+                self._refused.add(pid)
+                _log.warning("config.not_read", pid=pid, path=loaded.path, error=str(error))
+            return None
+
+    def _must_wait(self, netns: Netns, path: str, age: float) -> bool:
+        """While the router's former process is still there, and may be stopping."""
+        router = self._registry.find(self._namespace(netns), path)
+        former = router.process if router is not None else None
+        return former is not None and former.netns == netns and age < OVERLAP
+
+    def _router_of(self, netns: Netns, path: str) -> KnownRouter:
         namespace = self._namespace(netns)
         router = self._registry.find(namespace, path)
         if router is not None and router.process is not None:
             if router.process.netns != netns:
                 self._displace(router, router.process)
-            elif age < OVERLAP:
-                return None
             else:
                 router = None
         if router is None:
@@ -294,11 +320,6 @@ class Keepalived:
 
     # --- the configuration ---
 
-    def _read(self, router: KnownRouter, process: Process) -> KeepalivedConfig:
-        process.stamp = process.loaded.stamp()
-        process.changed_stamp = None
-        return _read(router, process.loaded)
-
     def _look_for_reload(self, router: KnownRouter, process: Process) -> None:
         stamp = process.loaded.stamp()
         if stamp is None or stamp == process.stamp:
@@ -309,9 +330,17 @@ class Keepalived:
             if not self._quick:
                 self._hurry_later()
             return
-        config = self._read(router, process)
+        try:
+            config = process.loaded.read()
+        except OSError as error:
+            if process.stamp is not None:
+                _note_unread(router, process.loaded, error)
+            process.stamp = None
+            return
+        process.stamp, process.changed_stamp = stamp, None
         if config != router.config:
             router.config = config
+            _note_skipped(router)
             _log.info("keepalived.reloaded", router=router.id, pid=process.pid)
             self._emit(router.id, KeepalivedReloaded(config))
 
@@ -326,7 +355,6 @@ class Keepalived:
             self._look_at_file(router, router.absent)
         elif router.main is None and self._is_gone(router):
             del self._registry.routers[router.id]
-            _log.info("router.gone", router=router.id, namespace=router.namespace)
             self._emit(router.id, RouterGone())
 
     def _look_at_file(self, router: KnownRouter, file: LoadedConfig) -> None:
@@ -334,14 +362,22 @@ class Keepalived:
         announced = router.ran or router.absent_stamp is not None
         if announced and stamp == router.absent_stamp:
             return
-        router.absent_stamp = stamp or (0, 0, 0, 0)
-        config = _read(router, file)
+        try:
+            config = file.read()
+            router.absent_stamp = stamp or UNREAD
+        except OSError as error:
+            if router.absent_stamp != UNREAD:
+                _note_unread(router, file, error)
+            router.absent_stamp = UNREAD
+            config = KeepalivedConfig() if stamp is None else router.config
         if not announced:
             router.config = config
+            _note_skipped(router)
             _log.info("router.absent", router=router.id, namespace=router.namespace)
             self._emit(router.id, KeepalivedAbsent(router.namespace, config))
         elif config != router.config:
             router.config = config
+            _note_skipped(router)
             self._emit(router.id, KeepalivedReloaded(config))
 
     def _is_gone(self, router: KnownRouter) -> bool:
@@ -354,13 +390,10 @@ class Keepalived:
         return not os.path.exists(self._netns_dir / router.namespace)
 
 
-def _read(router: KnownRouter, loaded: LoadedConfig) -> KeepalivedConfig:
-    """Empty when it can't be read."""
-    try:
-        config = loaded.read()
-    except OSError as error:
-        _log.warning("config.not_read", router=router.id, path=loaded.path, error=str(error))
-        return KeepalivedConfig()
-    if config.skipped:
-        _log.info("config.partly_read", router=router.id, skipped=config.skipped)
-    return config
+def _note_unread(router: KnownRouter, loaded: LoadedConfig, error: OSError) -> None:
+    _log.warning("config.not_read", router=router.id, path=loaded.path, error=str(error))
+
+
+def _note_skipped(router: KnownRouter) -> None:
+    if router.config.skipped:
+        _log.info("config.partly_read", router=router.id, skipped=router.config.skipped)

@@ -22,7 +22,7 @@ class Process:
     pidfd: int
     netns: Netns
     loaded: LoadedConfig
-    stamp: Stamp | None = None
+    stamp: Stamp | None  # None: to be read again
     changed_stamp: Stamp | None = None  # seen once; read when it is still so at the next look
 
 
