@@ -284,8 +284,9 @@ def test_the_logs_are_kept_when_that_was_asked_for_and_the_lab_failed(tmp_path: 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_when_the_lab_is_ended_by_a_signal(number: signal.Signals) -> None:
     script = """
-import os, sys
+import os, signal, sys
 from havrrpd.lab.lab import Lab
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with Lab(nodes=2, havrrpd=False) as lab:
     lab.keepalived["network1", 1].pause()
     pids = [n.pid for n in lab.nodes.values()] + [k.pid for k in lab.keepalived.values()]
