@@ -7,9 +7,13 @@ import socket
 import time
 from collections.abc import Mapping
 
+import structlog
+
 READY = "READY=1"
 STOPPING = "STOPPING=1"
 WATCHDOG = "WATCHDOG=1"
+
+_log = structlog.get_logger(__name__)
 
 
 def reloading() -> str:
@@ -23,17 +27,22 @@ def status(text: str) -> str:
 
 
 def notify(*fields: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Send the fields in one datagram; False when nobody asked, by NOTIFY_SOCKET, to be told.
+    """Send the fields in one datagram; False when nobody was told.
 
-    Never blocks. Raises OSError when systemd can't be reached.
+    That is when nobody asked for it, by NOTIFY_SOCKET, and when systemd is busy or can't be
+    reached: a node must not lose its routers' observer for that. Never blocks.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
-        channel.sendto("\n".join(fields).encode(), address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
+            channel.sendto("\n".join(fields).encode(), address)
+    except OSError as error:
+        _log.warning("systemd.not_told", fields=fields, error=str(error))
+        return False
     return True
 
 

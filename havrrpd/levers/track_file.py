@@ -12,10 +12,14 @@ import secrets
 import stat
 from pathlib import Path
 
+import structlog
+
 FAULT_AT = -254  # weight 1: this value and every lower one puts the instances in FAULT
 MODE = 0o644
 READ_LIMIT = 64  # bytes; a number that keepalived accepts has at most 11 digits
 INT32 = range(-(2**31), 2**31)
+
+_log = structlog.get_logger(__name__)
 
 _NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 _TEMPORARY = re.compile(r"\.havrrpd-[0-9a-f]{16}\.tmp")
@@ -56,21 +60,30 @@ def put_right_all(directory: Path) -> list[Path]:
     """Write 0 to every lever that a crash left at FAULT; returns those, in the order of names.
 
     Also removes the temporary files of a write that never ended. Symbolic links are left alone.
-    Raises OSError when the directory is missing or can't be written.
+    What can't be put right is logged and left. Raises OSError when the directory can't be listed.
     """
     put_right = []
     for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
-        path = Path(entry.path)
-        if not entry.is_file(follow_symlinks=False):
-            continue
-        if _TEMPORARY.fullmatch(entry.name):
-            path.unlink(missing_ok=True)
-            continue
-        value = read(path)
-        if value is not None and value <= FAULT_AT:
-            write(path, 0)
-            put_right.append(path)
+        try:
+            if _put_right(entry):
+                put_right.append(Path(entry.path))
+        except OSError as error:
+            _log.error("lever.put_right_failed", path=entry.path, error=str(error))
     return put_right
+
+
+def _put_right(entry: os.DirEntry[str]) -> bool:
+    path = Path(entry.path)
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    if _TEMPORARY.fullmatch(entry.name):
+        path.unlink(missing_ok=True)
+        return False
+    value = read(path)
+    if value is None or value > FAULT_AT:
+        return False
+    write(path, 0)
+    return True
 
 
 def _number(text: bytes) -> int | None:

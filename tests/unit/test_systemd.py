@@ -11,6 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from structlog.testing import capture_logs
 
 from havrrpd import systemd
 
@@ -69,9 +70,19 @@ def test_without_a_socket_nothing_is_sent(environ: dict[str, str]) -> None:
     assert systemd.notify(systemd.READY, environ=environ) is False
 
 
-def test_a_socket_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        systemd.notify(systemd.WATCHDOG, environ={"NOTIFY_SOCKET": str(tmp_path / "gone")})
+def test_a_socket_that_is_gone_is_logged(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        told = systemd.notify(systemd.WATCHDOG, environ={"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    assert told is False
+    assert [entry["event"] for entry in logs] == ["systemd.not_told"]
+
+
+def test_a_busy_systemd_is_not_waited_for(listener: tuple[str, socket.socket]) -> None:
+    address, _ = listener
+    with capture_logs() as logs:
+        while systemd.notify(systemd.WATCHDOG, environ={"NOTIFY_SOCKET": address}):
+            pass  # nobody reads: its queue is full at some time
+    assert [entry["event"] for entry in logs] == ["systemd.not_told"]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from havrrpd.levers import track_file
 
@@ -130,3 +132,23 @@ def test_putting_right_does_not_follow_links_out_of_the_directory(tmp_path: Path
 def test_a_missing_lever_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         track_file.put_right_all(tmp_path / "missing")
+
+
+def test_one_lever_that_cannot_be_read_does_not_keep_the_others_from_being_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("-254")
+    opened = os.open
+
+    def refuse_b(path: Path, *more: int) -> int:
+        if Path(path).name == "b":  # the tests run as root, whom no mode keeps out
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *more)
+
+    monkeypatch.setattr(os, "open", refuse_b)
+    with capture_logs() as logs:
+        assert track_file.put_right_all(tmp_path) == [tmp_path / "a", tmp_path / "c"]
+    assert [(entry["event"], entry["path"]) for entry in logs] == [
+        ("lever.put_right_failed", str(tmp_path / "b"))
+    ]
