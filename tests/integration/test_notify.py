@@ -166,6 +166,7 @@ async def test_a_pipe_that_was_full_names_no_present_state(fifo: Path, writer: i
         source.watch("r", fifo, ROOT)
         await heard.next(NotifyWatched(True))
         await eventually(lambda: source.lines["stale"] >= 2000)
+        assert heard.events == [("r", NotifyWatched(False)), ("r", NotifyWatched(True))]
         put(writer, 'INSTANCE "VR_1" BACKUP 100\n')
         await heard.next(BACKUP)
         assert source.lines["state"] == 1
@@ -197,10 +198,26 @@ async def test_a_fifo_made_anew_is_reopened_and_the_old_one_is_read_to_its_end(
         write_later = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
         try:
             put(write_later, 'INSTANCE "VR_1" BACKUP 100\n')
-            await heard.next(MASTER)
-            await heard.next(BACKUP)
+            await heard.until(lambda: ("r", BACKUP) in heard.events)
         finally:
             os.close(write_later)
+        told = [MASTER, NotifyWatched(False), NotifyWatched(True), BACKUP]
+        assert heard.events == [("r", event) for event in told]
+
+
+@under_uvloop
+async def test_watching_the_same_fifo_again_takes_no_word_back(fifo: Path, writer: int) -> None:
+    async with reading() as (source, heard):
+        source.watch("r", fifo, ROOT, os.getpid())
+        await heard.next(NotifyWatched(True))
+        put(writer, 'INSTANCE "VR_1" MASTER 100\n')
+        await heard.next(MASTER)
+        for word, told in (("BACKUP", BACKUP), ("STOP", STOP)):
+            source.watch("r", fifo, ROOT, os.getpid())
+            put(writer, f'INSTANCE "VR_1" {word} 100\n')
+            await heard.until(lambda: heard.events != [])
+            assert heard.events == [("r", told)]
+            heard.events.clear()
 
 
 @under_uvloop

@@ -3,6 +3,7 @@
 keepalived unlinks and remakes a FIFO of its own making on every reload, and a reader of the old one
 hears nothing for ever; one made before it started stays. So the FIFO that counts is the one that
 the keepalived process holds open, and what is on the disk is compared with it once a second.
+Where lines may have been lost, NotifyWatched(False) and then (True) say to forget what was heard.
 """
 
 from __future__ import annotations
@@ -183,6 +184,7 @@ class Notify:
             sharer.due = 0.0
             self._wake_for(sharer.router)
         watched.fd, watched.id, watched.held, watched.buffer = None, None, False, LineBuffer()
+        self._report(watched, False)
 
     def _drain(self, watched: _Watched) -> None:
         """Read once what is there; level-triggered, the reader calls again while more is."""
@@ -211,6 +213,7 @@ class Notify:
         if full:  # keepalived drops the newest lines then: what is left names no present state
             self._log.warning("notify.overflowed", router=watched.router, lines=len(states))
             told = []
+            self._forget(watched)
         self.lines[Line.STALE] += len(states) - len(told)
         self.lines[Line.STATE] += len(told)
         for state in told:
@@ -229,6 +232,12 @@ class Notify:
             level("notify.unwatched", router=watched.router, path=str(watched.path), reason=fault)
         watched.fault, watched.backoff = fault, min(watched.backoff * 2, MAX_BACKOFF)
         self._report(watched, False)
+
+    def _forget(self, watched: _Watched) -> None:
+        """Take back every word: a line that was lost may have changed it."""
+        self._emit(watched.router, NotifyWatched(False))
+        if watched.reported:
+            self._emit(watched.router, NotifyWatched(True))
 
     def _report(self, watched: _Watched, watching: bool) -> None:
         if watched.reported is not watching:
