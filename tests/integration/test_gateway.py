@@ -344,9 +344,8 @@ async def test_an_interface_without_addresses_sends_nothing_from_another_ones(
         (Gateway(GATEWAY4.address, "qg-9"), OWN4),
         (Gateway(GATEWAY4.address, "a-name-that-is-too-long"), OWN4),
         (Gateway(IPv4Address("198.51.100.1")), None),
-        (Gateway(IPv6Address("fe80::1")), LINK_LOCAL),
     ],
-    ids=["no interface", "no such name", "no route", "no scope"],
+    ids=["no interface", "no such name", "no route"],
 )
 @on_both_loops
 async def test_what_cannot_be_sent_is_an_error_at_once(
@@ -357,10 +356,20 @@ async def test_what_cannot_be_sent_is_an_error_at_once(
 
 
 @on_both_loops
-async def test_a_namespace_that_was_never_there_is_an_error(probing: Probing) -> None:
+async def test_a_link_local_gateway_without_its_interface_cannot_be_judged(
+    probing: Probing,
+) -> None:
+    probing.probe(Gateway(IPv6Address("fe80::1")), LINK_LOCAL, timeout=60.0)
+    assert (await probing.outcome()).outcome is Outcome.DISCARDED
+
+
+@on_both_loops
+async def test_a_namespace_that_was_never_there_says_nothing_of_the_gateway(
+    probing: Probing,
+) -> None:
     nowhere = Path("/run/netns/hv-nowhere")
     probing.gateways.probe("x", nowhere, ProbeGateway(GATEWAY4, OWN4, 1.0, BOTH))
-    assert (await probing.outcome()).outcome is Outcome.ERROR
+    assert (await probing.outcome()).outcome is Outcome.DISCARDED
     probing.gateways.stop("x")
 
 
@@ -371,7 +380,7 @@ async def test_a_namespace_deleted_in_the_middle_of_a_probe_ends_it(probing: Pro
     ip("netns", "del", probing.wire.router)
     probing.probe(GATEWAY4, OWN4, timeout=0.5)
     assert [(await probing.outcome()).outcome for _ in range(2)] == [
-        Outcome.ERROR,
+        Outcome.DISCARDED,
         Outcome.TIMEOUT,
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from ipaddress import IPv4Address, IPv6Address
 
@@ -13,6 +14,7 @@ from havrrpd.core.model import Gateway
 from havrrpd.sources.gateway import arp, icmp, kernel, ndp, routes
 from havrrpd.sources.gateway.icmp import EchoReply
 from havrrpd.sources.gateway.ndp import NeighbourReply
+from havrrpd.sources.gateway.sending import is_of_the_network
 from havrrpd.sources.gateway.sockets import Received, arrival
 
 GATEWAY4, OWN4 = IPv4Address("203.0.113.1"), IPv4Address("203.0.113.50")
@@ -216,3 +218,18 @@ def test_a_wall_clock_that_was_set_says_nothing_about_an_arrival() -> None:
     assert arrival(received(1000.5), now=50.0, wall_now=1000.0) == 50.0
     assert arrival(received(900.0), now=50.0, wall_now=1000.0) == 50.0
     assert arrival(received(None), now=50.0, wall_now=1000.0) == 50.0
+
+
+@pytest.mark.parametrize(
+    "name", ["ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "ENODEV", "ENXIO", "EADDRNOTAVAIL"]
+)
+def test_an_error_of_the_network_is_a_failed_probe(name: str) -> None:
+    assert is_of_the_network(OSError(getattr(errno, name), name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EPERM", "EACCES", "EAGAIN", "ENOENT", "EINVAL"],
+)
+def test_an_error_of_the_observer_says_nothing_of_the_network(name: str) -> None:
+    assert not is_of_the_network(OSError(getattr(errno, name), name))

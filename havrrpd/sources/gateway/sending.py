@@ -26,6 +26,18 @@ from havrrpd.sources.gateway.sockets import (
     send_from,
 )
 
+# The interface or its address is gone (the guard's refusal too), or nothing leads to the gateway.
+_OF_THE_NETWORK = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.EADDRNOTAVAIL,
+    }
+)
+
 EarKey = tuple[str, int, IPAddress | None]  # method, interface index, gateway
 
 
@@ -76,7 +88,7 @@ class Sender:
         return identifier == self._identifier
 
     def send(self, action: ProbeGateway, sequence: int) -> Sent:
-        """Raises OSError when nothing was sent by any method."""
+        """Raises OSError when nothing was sent by any method: of the network's if there is one."""
         target = self._target(action)
         sent: dict[str, float] = {}
         failed: dict[str, OSError] = {}
@@ -89,7 +101,8 @@ class Sender:
             else:
                 sent[method] = at
         if not sent:
-            raise next(iter(failed.values()), OSError(errno.EINVAL, "no method to probe by"))
+            nothing = OSError(errno.EINVAL, "no method to probe by")
+            raise max(failed.values(), key=is_of_the_network, default=nothing)
         return Sent(target, sequence, sent, failed)
 
     def drop(self, ear: Ear) -> None:
@@ -182,6 +195,11 @@ class Sender:
         # An error of the past (the link was down for a moment) must not stop the next packet.
         ear.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return ear
+
+
+def is_of_the_network(error: OSError) -> bool:
+    """Whether the error counts as a failed probe; every other is the observer's own: no vote."""
+    return error.errno in _OF_THE_NETWORK
 
 
 def methods_of(action: ProbeGateway) -> tuple[str, ...]:
