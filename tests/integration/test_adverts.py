@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import ParamSpec
@@ -240,7 +240,10 @@ async def test_own_and_peers_adverts_are_told_apart(pair: Pair, kind: str) -> No
     _, network, advert_int = KINDS[kind]
     separator = ":" if network.endswith(":") else "."
     own, peer = (ip_address(f"{network}{separator}{last}") for last in "12")
-    async with listening(pair) as ear:
+    peers = (peer,) if "unicast" in kind else ()
+    version = 3 if kind.startswith("v3") else 2
+    instance = replace(VR_7, version=version, unicast_peers=peers)
+    async with listening(pair, instance) as ear:
         await ear.until(is_watched)
         pair.start(pair.a, 100, **what(kind, "2"))
         assert await ear.until(is_sent(100)) == AdvertSent("ha0", 7, own, 100)
@@ -336,6 +339,31 @@ async def test_each_kind_of_garbage_is_counted_and_none_is_emitted(pair: Pair) -
             send(advert())
         assert await ear.until(lambda _: True) == AdvertHeard("ha0", 7, SENDER_B, 150, 1.0)
         assert +ear.adverts.rejected == {"short": 1, "checksum": 1, "foreign_vrid": 1}
+
+
+async def until_rejected(ear: Ear, reason: str) -> None:
+    async with asyncio.timeout(LIMIT):
+        while not ear.adverts.rejected[reason]:
+            await asyncio.to_thread(os.sched_yield)
+
+
+@on_uvloop
+async def test_what_keepalived_would_not_obey_is_counted_and_own_adverts_never_are(
+    pair: Pair,
+) -> None:
+    peer = replace(VR_7, unicast_peers=(IPv4Address("192.0.2.9"),))
+    async with listening(pair, peer) as ear, listening(pair, peer, namespace=pair.b) as own:
+        await ear.until(is_watched)
+        await own.until(is_watched)
+        with sender(pair) as send:
+            send(advert())
+            await until_rejected(ear, "unknown_peer")
+            ear.adverts.watch(ROUTER, pair.path(pair.a), (replace(VR_7, version=3),))
+            send(advert())
+            await until_rejected(ear, "version")
+        assert await own.until(is_sent(150)) == AdvertSent("ha0", 7, SENDER_B, 150)
+        assert not any(isinstance(event, AdvertHeard) for event in ear.events)
+        assert +own.adverts.rejected == {}
 
 
 @on_uvloop

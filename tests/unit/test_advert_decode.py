@@ -6,6 +6,7 @@ MASTER with priority 100 and the last one, when it was stopped.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from havrrpd.core.model import InstanceConfig
 from havrrpd.sources.adverts import Advert, Reason, Rejected, decode
+from havrrpd.sources.adverts.decode import objection
 from havrrpd.sources.adverts.filter import advert_filter
 
 SAMPLES = Path(__file__).parent / "samples" / "adverts"
@@ -156,3 +159,25 @@ def test_a_damaged_advert_raises_nothing(kind: str, data: st.DataObject) -> None
 
 def test_the_filter_of_all_vrids_fits_into_one_program() -> None:
     assert len(advert_filter(range(256))) // 8 < 4096  # BPF_MAXINSNS
+
+
+HEARD = Advert(2, 7, ip_address("192.0.2.1"), ip_address("192.0.2.2"), 100, 1.0)
+VR_7 = InstanceConfig("VR_7", 7, "ha0")
+
+
+def test_an_advert_of_another_version_than_the_configured_one_is_not_believed() -> None:
+    version_3 = replace(VR_7, version=3)
+    assert objection(HEARD, [VR_7]) is None
+    assert objection(HEARD, [version_3]) is Reason.VERSION
+    assert objection(HEARD, [version_3, VR_7]) is None  # one VRID, an instance for each family
+
+
+def test_with_unicast_peers_only_those_are_believed() -> None:
+    peers = (ip_address("192.0.2.9"), ip_address("192.0.2.1"))
+    assert objection(HEARD, [replace(VR_7, unicast_peers=peers)]) is None
+    assert objection(HEARD, [replace(VR_7, unicast_peers=peers[:1])]) is Reason.UNKNOWN_PEER
+
+
+def test_the_scope_of_a_link_local_peer_is_not_compared() -> None:
+    heard = replace(HEARD, source=ip_address("fe80::1"))
+    assert objection(heard, [replace(VR_7, unicast_peers=(ip_address("fe80::1%ha0"),))]) is None

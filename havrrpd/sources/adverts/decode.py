@@ -6,12 +6,12 @@ A packet starts at its IP header. Layouts: RFC 3768 section 5.1 (version 2), RFC
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from havrrpd.core.model import IPAddress
+from havrrpd.core.model import InstanceConfig, IPAddress
 
 VRRP = 112  # IP protocol numbers
 AH = 51
@@ -33,6 +33,7 @@ class Reason(StrEnum):
     HOP_LIMIT = "hop_limit"
     ADVERT_INT = "advert_int"
     CHECKSUM = "checksum"
+    UNKNOWN_PEER = "unknown_peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,21 @@ def decode(packet: bytes, vrids: Container[int]) -> Advert | Rejected:
     if isinstance(message, Rejected):
         return message
     return _decode_vrrp(message, datagram, vrids)
+
+
+def objection(advert: Advert, instances: Iterable[InstanceConfig]) -> Reason | None:
+    """Why none of the instances of its VRID has to do with an advert of another node, if so."""
+    of_version = [each for each in instances if each.version == advert.version]
+    if not of_version:
+        return Reason.VERSION
+    if any(_is_of_a_peer(advert, each) for each in of_version):
+        return None
+    return Reason.UNKNOWN_PEER
+
+
+def _is_of_a_peer(advert: Advert, instance: InstanceConfig) -> bool:
+    peers = {peer.packed for peer in instance.unicast_peers}  # without their scope
+    return not peers or advert.source.packed in peers
 
 
 def _decode_ip(packet: bytes) -> _Datagram | Rejected:

@@ -13,8 +13,8 @@ import structlog
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched
 from havrrpd.core.model import InstanceConfig
-from havrrpd.sources.adverts.decode import Advert, Reason, Rejected, decode
-from havrrpd.sources.adverts.wires import Watch, Wire, identity, vrids_by_interface
+from havrrpd.sources.adverts.decode import Advert, Reason, Rejected, decode, objection
+from havrrpd.sources.adverts.wires import Instances, Watch, Wire, by_interface, identity
 
 OVERRUN = "overrun"  # in `rejected`: packets that the kernel dropped, as a buffer was full
 
@@ -54,11 +54,11 @@ class Adverts:
         if known is not None and known.netns != netns:
             self.unwatch(router)
         watch = self._watches.setdefault(router, Watch(router, netns))
-        wanted = vrids_by_interface(instances)
+        wanted = by_interface(instances)
         for gone in watch.wires.keys() - wanted.keys():
             self._close(watch.wires.pop(gone))
-        for interface, vrids in wanted.items():
-            self._want(watch, interface, vrids)
+        for interface, of_vrid in wanted.items():
+            self._want(watch, interface, of_vrid)
         watch.told = None
         self._unsettled[watch] = None
         self._wake.set()
@@ -140,12 +140,12 @@ class Adverts:
 
     # --- wires: wanted, opened, lost, closed ---
 
-    def _want(self, watch: Watch, interface: str, vrids: frozenset[int]) -> None:
+    def _want(self, watch: Watch, interface: str, instances: Instances) -> None:
         wire = watch.wires.get(interface)
         if wire is not None:
-            wire.want(vrids)
+            wire.want(instances)
             return
-        wire = watch.wires[interface] = Wire(watch, interface, vrids)
+        wire = watch.wires[interface] = Wire(watch, interface, instances)
         self._closed[wire] = None
 
     def _open_due(self, now: float) -> None:
@@ -215,7 +215,9 @@ class Adverts:
         count = 0
         for packet, outgoing in wire.tap.drain(_BATCH):
             count += 1
-            advert = decode(packet, wire.vrids)
+            advert = decode(packet, wire.instances)
+            if isinstance(advert, Advert) and not outgoing:
+                advert = _believed(advert, wire.instances)
             if isinstance(advert, Advert):
                 self._emit(wire.watch.router, _event(wire.interface, advert, outgoing))
             else:
@@ -237,6 +239,11 @@ class Adverts:
         # Foreign VRIDs are usual where routers share a network.
         log = _log.debug if reason is Reason.FOREIGN_VRID else _log.warning
         log("advert.rejected", router=wire.watch.router, **facts)
+
+
+def _believed(advert: Advert, instances: Instances) -> Advert | Rejected:
+    reason = objection(advert, instances[advert.vrid])
+    return advert if reason is None else Rejected(reason, advert.source)
 
 
 def _event(interface: str, advert: Advert, outgoing: bool) -> AdvertSent | AdvertHeard:

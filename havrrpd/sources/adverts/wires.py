@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from havrrpd.core.model import InstanceConfig
 from havrrpd.sources.adverts.tap import Tap
+
+Instances = Mapping[int, tuple[InstanceConfig, ...]]  # by VRID: one for each address family
 
 MINUTE = 60.0
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
@@ -50,7 +53,7 @@ class Wire:
 
     watch: Watch
     interface: str
-    vrids: frozenset[int]
+    instances: Instances
     tap: Tap | None = None
     tried: bool = False
     retry_at: float = 0.0
@@ -75,10 +78,10 @@ class Wire:
             self.tap.close()
         self.tap, self.narrowed, self.rejected = None, False, 0
 
-    def want(self, vrids: frozenset[int]) -> None:
-        self.vrids = vrids
+    def want(self, instances: Instances) -> None:
+        self.instances = instances
         if self.narrowed and self.tap is not None:
-            self.tap.narrow(vrids)
+            self.tap.narrow(frozenset(instances))
 
     def count_rejected(self, now: float) -> None:
         """Have the kernel hold back what is not ours, once there was enough of it."""
@@ -86,7 +89,7 @@ class Wire:
             self.rejecting_since, self.rejected = now, 0
         self.rejected += 1
         if self.rejected == _REJECTED_PER_MINUTE and self.tap is not None:
-            self.tap.narrow(self.vrids)
+            self.tap.narrow(frozenset(self.instances))
             self.narrowed = True
 
     def widen_if_due(self, now: float) -> None:
@@ -95,12 +98,13 @@ class Wire:
             self.narrowed = False
 
 
-def vrids_by_interface(instances: tuple[InstanceConfig, ...]) -> dict[str, frozenset[int]]:
+def by_interface(instances: tuple[InstanceConfig, ...]) -> dict[str, Instances]:
     """The wires that these instances need."""
-    found: dict[str, set[int]] = {}
+    found: dict[str, dict[int, tuple[InstanceConfig, ...]]] = {}
     for instance in instances:
-        found.setdefault(instance.interface, set()).add(instance.vrid)
-    return {interface: frozenset(vrids) for interface, vrids in found.items()}
+        of_vrid = found.setdefault(instance.interface, {})
+        of_vrid[instance.vrid] = (*of_vrid.get(instance.vrid, ()), instance)
+    return dict(found)
 
 
 def identity(netns: Path) -> tuple[int, int] | None:
