@@ -1,6 +1,6 @@
 """What is wrong with a node, and the sentence that mends it.
 
-`facts()` looks; everything else is a function of what was seen and of the daemon's status.
+`look()` looks; everything else is a function of what was seen and of the daemon's status.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from enum import StrEnum
 from typing import Any
 
 from havrrpd.capabilities import NEEDED, effective, missing
+from havrrpd.core.priority import SMALLEST_BASE
 
 Version = tuple[int, int, int]
-
-SMALLEST_BASE = 34  # below this there is no room for untried and tried nodes
 
 
 class Level(StrEnum):

@@ -6,6 +6,7 @@ start with the value 0, so that the first occurrence is an increase.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from prometheus_client.core import (
@@ -227,8 +228,11 @@ def _of_gateways(routers: list[Router]) -> Iterator[Metric]:
                 reachable.add_metric(labels, check.verdict is Verdict.REACHABLE)
             if check.rtt_seconds is not None:
                 rtt.add_metric(labels, check.rtt_seconds)
+        series: Counter[tuple[str, ...]] = Counter()
         for (gateway, method, outcome), count in _probes(router).items():
-            probes.add_metric((*_gateway_labels(router, gateway), method, outcome), count)
+            series[*_gateway_labels(router, gateway), method, outcome] += count
+        for probe_labels, count in series.items():
+            probes.add_metric(probe_labels, count)
     yield from (reachable, rtt, probes)
 
 

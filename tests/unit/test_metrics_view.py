@@ -150,6 +150,16 @@ def test_one_address_on_two_interfaces_makes_two_series() -> None:
     assert len([key for key in found if key.startswith("havrrpd_gateway_reachable")]) == 2
 
 
+def test_probes_of_one_address_over_several_interfaces_in_turn_are_one_series() -> None:
+    address = ip_address("203.0.113.1")
+    probes = {(Gateway(address, name), "arp", Outcome.REPLY): 2 for name in ("qg-0", "qg-1", None)}
+    text, _ = render(node(replace(ROUTER, checks=(), probes=probes)), TEXT)
+    labels = 'family="ipv4",gateway="203.0.113.1",method="arp",outcome="reply",router="a"'
+    assert [line for line in text.decode().splitlines() if labels in line] == [
+        f"havrrpd_gateway_probes_total{{{labels}}} 6.0"
+    ]
+
+
 def test_the_election_and_the_lever_are_shown() -> None:
     election = Election(
         tried=True,
