@@ -15,6 +15,8 @@ from havrrpd.core.messages import Action, DeadlinePassed, Event, RouterGone
 from havrrpd.core.model import Router
 from havrrpd.core.step import next_deadline, step
 
+LATE = 0.5  # seconds by which a deadline was missed: what it concludes from silence is not true
+CATCH_UP = 0.05  # seconds in which the sources read what came in meanwhile
 BATCH = 200  # events after which others on the loop get their turn
 
 Perform = Callable[[Router, Action], None]
@@ -42,6 +44,8 @@ class Steps:
 
     async def run(self) -> None:
         while True:
+            if self._is_late():  # the loop stalled: first hear what the sockets hold meanwhile
+                await asyncio.sleep(CATCH_UP)
             self._work_off()
             self.progressed_at = time.monotonic()
             if self._queue:
@@ -59,9 +63,10 @@ class Steps:
         while self._queue:
             self._work_off()
 
+    def _is_late(self) -> bool:
+        return bool(self._heap) and self._heap[0][0] < time.monotonic() - LATE
+
     def _work_off(self) -> None:
-        for router_id in self._overdue():
-            self._step(router_id, DeadlinePassed())
         for _ in range(min(BATCH, len(self._queue))):
             router_id, event = self._queue.popleft()
             self._arrived(router_id, event)
@@ -70,6 +75,8 @@ class Steps:
                 self._due.pop(router_id, None)
             else:
                 self._step(router_id, event)
+        for router_id in self._overdue():
+            self._step(router_id, DeadlinePassed())
 
     def _overdue(self) -> list[str]:
         """The routers whose deadline has come, each once."""

@@ -74,12 +74,37 @@ def step(before: Router, router: Router, event: Event, now: float) -> tuple[Rout
     `before` is the router ahead of this event, `router` as witnesses and gateways left it.
     """
     router, actions = _found_lever(before, router)
-    router = _heard_of_the_lever(router, event, now)
     router = _with_turn(before, router, now)
     router = _with_round(before, router, event, now)
     router, moved = _moved(router, event, now)
     router, written = _with_standing(router, now)
     return router, [*actions, *moved, *written]
+
+
+def heard_of_the_lever(router: Router, event: Event, now: float) -> Router:
+    """The router after what came of reading or writing its track file: also a witness of FAULT."""
+    election = router.election
+    match event:
+        case StandingRead(path, value) if path == router.lever:
+            tried = (
+                value is not None
+                and value < 0
+                and value == standing(router, tried=True, draining=False)
+            )
+            election = replace(
+                election,
+                lever_read=True,
+                ordered=value,
+                written=value,
+                tried=election.tried or tried,
+            )
+        case StandingWritten(path, value) if path == router.lever:
+            election = replace(election, written=value, rewrite_due=None)
+        case StandingFailed(path) if path == router.lever:
+            election = replace(election, rewrite_due=now + REWRITE_DELAY)
+        case _:
+            return router
+    return replace(router, election=election)
 
 
 def deadlines(router: Router) -> Iterator[float]:
@@ -129,36 +154,12 @@ def _found_lever(before: Router, router: Router) -> tuple[Router, list[Action]]:
     return replace(router, election=cleared), actions
 
 
-def _heard_of_the_lever(router: Router, event: Event, now: float) -> Router:
-    election = router.election
-    match event:
-        case StandingRead(path, value) if path == router.lever:
-            tried = (
-                value is not None
-                and value < 0
-                and value == standing(router, tried=True, draining=False)
-            )
-            election = replace(
-                election,
-                lever_read=True,
-                ordered=value,
-                written=value,
-                tried=election.tried or tried,
-            )
-        case StandingWritten(path, value) if path == router.lever:
-            election = replace(election, written=value, rewrite_due=None)
-        case StandingFailed(path) if path == router.lever:
-            election = replace(election, rewrite_due=now + REWRITE_DELAY)
-        case _:
-            return router
-    return replace(router, election=election)
-
-
 def _with_turn(before: Router, router: Router, now: float) -> Router:
     if router.state is State.MASTER and before.state is not State.MASTER:
         return replace(router, election=replace(router.election, turn_since=now))
     if router.state is not State.MASTER and router.election.turn_since is not None:
-        return replace(router, election=replace(router.election, turn_since=None, retry_due=None))
+        ended = replace(router.election, turn_since=None, retry_due=None, without_effect=False)
+        return replace(router, election=ended)
     return router
 
 
@@ -186,7 +187,7 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
     over = _outage_is_over(before, router, event, now)
     if not over and event.priority not in TRIED:
         return election
-    preempts = any(i.config.preempt for i in router.instances)
+    preempts = _preempts(router)
     if preempts and now < election.resigned_at + dwell(router, election.turns):
         return election  # giving `tried` up would take the role back at once
     turns = 0 if over and not preempts else election.turns
@@ -247,12 +248,16 @@ def _drained(router: Router, now: float) -> tuple[Router, list[Action]]:
 
 
 def _turn_failed(router: Router, now: float) -> tuple[Router, list[Action]]:
-    """The gateways are lost: resign, but not before the turn has lasted long enough."""
-    if refusal(router) is not None:
-        return _no_longer_dwelling(router), []
+    """The gateways are lost: resign, but not before the turn has lasted long enough.
+
+    With preemption it is the return that waits, not the end of the turn.
+    """
+    if refusal(router) is not None or not router.wire_watched:
+        return _no_longer_dwelling(router), []  # deaf, nobody could see who follows
     election = router.election
     due = (election.turn_since or 0.0) + dwell(router, election.turns)
-    if election.turns and now < due:
+    waits_after = _preempts(router) and election.phase is not Phase.ALONE
+    if election.turns and now < due and not waits_after:
         phase = Phase.DWELLING if election.phase is Phase.STEADY else election.phase
         return replace(router, election=replace(election, phase=phase, retry_due=due)), []
     return _resign(router, Cause.GATEWAY_LOST, now)
@@ -266,21 +271,24 @@ def _no_longer_dwelling(router: Router) -> Router:
     return replace(router, election=replace(election, phase=phase, retry_due=None))
 
 
+def _preempts(router: Router) -> bool:
+    return any(i.config.preempt for i in router.instances)
+
+
 def _resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Action]]:
     if refusal(router) is not None:
         return router, []
     election = router.election
     counts = dict(election.resignations)
     counts[cause] = counts.get(cause, 0) + 1
-    failed_turn = cause is Cause.GATEWAY_LOST
-    preempts = any(i.config.preempt for i in router.instances)
+    failed_turn, by_operator = cause is Cause.GATEWAY_LOST, cause is Cause.FAILOVER_REQUESTED
     longest = max(i.config.active_down_interval for i in router.instances)
     election = replace(
         election,
         phase=Phase.RESIGNING,
         cause=cause,
         # where preemption would take the role back at once, an operator's failover counts as tried
-        tried=election.tried or failed_turn or (preempts and cause is Cause.FAILOVER_REQUESTED),
+        tried=election.tried or failed_turn or (_preempts(router) and by_operator),
         turns=election.turns + failed_turn,
         turns_total=election.turns_total + failed_turn,
         resigned_at=now,
@@ -301,7 +309,15 @@ def _released_if_due(router: Router, now: float) -> Router:
     unrelieved = timed_out and not relieved and router.wire_watched
     alone = unrelieved and election.cause is Cause.GATEWAY_LOST
     phase = Phase.DRAINED if election.draining else Phase.ALONE if alone else Phase.STEADY
-    return replace(router, election=replace(election, phase=phase, release_due=None))
+    never_left = timed_out and router.state is State.MASTER
+    election = replace(
+        election,
+        phase=phase,
+        release_due=None,
+        without_effect=never_left,
+        turn_since=now if never_left else election.turn_since,
+    )
+    return replace(router, election=election)
 
 
 def _with_standing(router: Router, now: float) -> tuple[Router, list[Action]]:

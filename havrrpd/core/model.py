@@ -83,7 +83,7 @@ class Verdict(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a probe ended. DISCARDED: the observer was stalled, so it does not count."""
+    """How a probe ended. DISCARDED does not count: the observer was stalled or could not ask."""
 
     REPLY = "reply"
     TIMEOUT = "timeout"
@@ -244,7 +244,7 @@ class Evidence:
     link_down: float = float("-inf")
     address_removed: float = float("-inf")
     peer_resigned: float = float("-inf")
-    peer_outranked: float = float("-inf")  # a better advert heard while MASTER
+    peer_outranked: float = float("-inf")  # an advert with a priority not below ours
     own_resigned: float = float("-inf")  # an own priority-0 advert, or the word STOP
     master_heard: float = float("-inf")
     master_lower: bool = False  # the last MASTER heard had a lower priority than ours
@@ -259,6 +259,7 @@ class Instance:
     since: float = 0.0
     present: frozenset[VirtualAddress] = frozenset()
     word: Word | None = None  # the last notification; None: none heard from this process
+    word_at: float = float("-inf")
     priority_seen: int | None = None  # in the own adverts
     adverts_sent: int = 0
     adverts_heard: int = 0
@@ -304,6 +305,7 @@ class Election:
     tried: bool = False
     draining: bool = False
     drain_settled: bool = False  # the role was given up for this drain, or was not held
+    without_effect: bool = False  # the last resignation left this node MASTER: the lever is dead
     stopping: bool = False  # havrrpd is about to stop: nothing new is begun
     turns: int = 0  # in the present outage
     turns_total: int = 0

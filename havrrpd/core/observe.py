@@ -76,7 +76,7 @@ def observe(router: Router, event: Event, now: float) -> Router:
             router = replace(router, notify_watched=watched)
             return router if watched else _each(router, _unheard)
         case StateNotified(name, word):
-            return _each(router, lambda i: replace(i, word=word) if i.config.name == name else i)
+            return _each(router, lambda i: _said(i, word, now) if i.config.name == name else i)
         case WireWatched(watched):
             return replace(router, wire_watched=watched, wire_since=now)
         case SettingsChanged(settings):
@@ -104,9 +104,11 @@ def _started(router: Router, event: KeepalivedStarted, now: float) -> Router:
     router = _configured(router, event.config, now)
 
     def fresh(instance: Instance) -> Instance:
+        # the FIFO can be quicker than discovery: what the new process said already stays
+        is_its_own = instance.word_at >= event.running_since
         return replace(
             instance,
-            word=None,
+            word=instance.word if is_its_own else None,
             priority_seen=None,
             evidence=replace(instance.evidence, process_started=event.running_since),
         )
@@ -138,6 +140,10 @@ def _listed(instance: Instance, router: Router, now: float) -> Instance:
     if not router.links.get(instance.config.interface, False):
         evidence = replace(evidence, link_down=now)
     return replace(instance, present=present, evidence=evidence)
+
+
+def _said(instance: Instance, word: Word, now: float) -> Instance:
+    return replace(instance, word=word, word_at=now)
 
 
 def _unheard(instance: Instance) -> Instance:

@@ -67,7 +67,8 @@ def _of_router(router: Router) -> Iterator[Problem]:
     if lost:
         yield Problem.GATEWAY_UNREACHABLE
     wanted = lost or (router.election.draining and router.state is State.MASTER)
-    if wanted and router.lever is None and not router.settings.observe_only:
+    missing = wanted and router.lever is None and not router.settings.observe_only
+    if missing or router.election.without_effect or router.election.rewrite_due is not None:
         yield Problem.LEVER_MISSING
 
 

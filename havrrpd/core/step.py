@@ -1,6 +1,6 @@
 """One event in, the router after it and the actions to perform out. The house's front door.
 
-    (router, event, now) -> observe -> states -> gateways -> election -> problems -> reports
+    router, event, now -> observe -> lever -> states -> gateways -> election -> problems -> reports
 
 Works on one router, in time that does not depend on how many there are. Same input, same output.
 """
@@ -22,7 +22,8 @@ from havrrpd.core.witnesses import with_state
 def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
     """The router after the event, and the actions that follow from it, in order."""
     before = router
-    router = _with_states(observe(router, event, now), now)
+    router = election.heard_of_the_lever(observe(router, event, now), event, now)
+    router = _with_states(router, now)
     router, probing = gateways.step(router, event, now)
     router, moving = election.step(before, router, event, now)
     router = with_problems(router, now)

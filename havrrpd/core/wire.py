@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent
-from havrrpd.core.model import Instance, MasterHeard, Router, State
+from havrrpd.core.model import Instance, MasterHeard, Router
 
 MOST_MASTERS = 16  # kept for an instance; more than a few are forged, and the oldest go first
 RESIGNED = 0  # the priority in the advert of a MASTER that leaves, RFC 9568 section 5.2.4
@@ -31,7 +31,7 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
         first_heard = before.first_heard if before else now
         master = MasterHeard(advert.source, advert.priority, advert.advert_int, first_heard, now)
         masters = (master,) if not others else _sorted((*_kept(others), master))
-        outranked = instance.state is State.MASTER and advert.priority >= own_priority
+        outranked = advert.priority >= own_priority
         evidence = replace(
             evidence,
             master_heard=now,

@@ -170,14 +170,3 @@ def test_an_advert_of_another_version_than_the_configured_one_is_not_believed() 
     assert objection(HEARD, [VR_7]) is None
     assert objection(HEARD, [version_3]) is Reason.VERSION
     assert objection(HEARD, [version_3, VR_7]) is None  # one VRID, an instance for each family
-
-
-def test_with_unicast_peers_only_those_are_believed() -> None:
-    peers = (ip_address("192.0.2.9"), ip_address("192.0.2.1"))
-    assert objection(HEARD, [replace(VR_7, unicast_peers=peers)]) is None
-    assert objection(HEARD, [replace(VR_7, unicast_peers=peers[:1])]) is Reason.UNKNOWN_PEER
-
-
-def test_the_scope_of_a_link_local_peer_is_not_compared() -> None:
-    heard = replace(HEARD, source=ip_address("fe80::1"))
-    assert objection(heard, [replace(VR_7, unicast_peers=(ip_address("fe80::1%ha0"),))]) is None

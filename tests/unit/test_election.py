@@ -19,6 +19,7 @@ from havrrpd.core.messages import (
     StandingFailed,
     StateNotified,
     Stopping,
+    WireWatched,
     WriteStanding,
 )
 from havrrpd.core.model import (
@@ -298,6 +299,36 @@ def test_no_deadline_of_the_election_outlives_its_reason() -> None:
     driven.feed(StandingFailed(LEVER, 0, "read-only file system"))
     driven.feed(KeepalivedReloaded(replace(CONFIG, track_files=())))
     driven.wait_until(90.0)
+
+
+def test_a_preempting_node_ends_a_bad_turn_at_once() -> None:
+    driven = outage(Driven(PREEMPTING, CHECKED, sends=True)).fault().hear(100, at=2.6)
+    driven.hear(100, at=8.0).hear(0, at=20.0).promote()
+    lose_gateway(driven, 20.0)
+    assert driven.lever == -254
+
+
+def test_a_node_that_is_deaf_does_not_resign_for_a_gateway() -> None:
+    driven = Driven(health_check=CHECKED, sends=True).as_master().feed(WireWatched(False))
+    lose_gateway(driven, 0.0)
+    assert driven.lever == untried(driven)
+    assert Problem.GATEWAY_UNREACHABLE in driven.router.problems
+
+
+def test_a_lever_without_effect_is_a_problem_and_is_not_pulled_all_the_time() -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True))
+    release = 2.0 + INSTANCE.active_down_interval + 1.0
+    driven.wait_until(release)
+    assert driven.router.state is State.MASTER
+    assert Problem.LEVER_MISSING in driven.router.problems
+    assert driven.router.election.retry_due == pytest.approx(1000.0 + release + 4.0)
+    driven.wait_until(release + 4.0).fault()
+    assert Problem.LEVER_MISSING not in driven.router.problems
+
+
+def test_a_lever_that_cannot_be_written_is_a_problem() -> None:
+    driven = Driven().as_backup().feed(StandingFailed(LEVER, 0, "No such file or directory"))
+    assert Problem.LEVER_MISSING in driven.router.problems
 
 
 def test_forged_masters_do_not_pile_up() -> None:

@@ -219,6 +219,15 @@ def test_a_lost_fifo_takes_its_last_word_along() -> None:
     assert driven.instance.problems == frozenset()
 
 
+def test_what_a_respawned_keepalived_said_before_it_was_found_stays() -> None:
+    driven = Driven().as_backup().die(at=5.0)
+    driven.feed(StateNotified("VR_1", Word.FAULT, 150), at=5.1)
+    driven.feed(KeepalivedStarted(8, "qrouter-r1", CONFIG, 1005.05), at=5.2)
+    assert driven.instance.state is State.FAULT
+    driven.feed(KeepalivedStarted(9, "qrouter-r1", CONFIG, 1006.0), at=6.1)
+    assert driven.instance.word is None
+
+
 def test_what_a_new_listing_lacks_is_evidence() -> None:
     driven = Driven().as_master()
     driven.feed(KernelListed({"ha-1": False}, frozenset()), StateNotified("VR_1", Word.FAULT, 0))

@@ -33,7 +33,6 @@ class Reason(StrEnum):
     HOP_LIMIT = "hop_limit"
     ADVERT_INT = "advert_int"
     CHECKSUM = "checksum"
-    UNKNOWN_PEER = "unknown_peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +82,12 @@ def decode(packet: bytes, vrids: Container[int]) -> Advert | Rejected:
 
 
 def objection(advert: Advert, instances: Iterable[InstanceConfig]) -> Reason | None:
-    """Why none of the instances of its VRID has to do with an advert of another node, if so."""
-    of_version = [each for each in instances if each.version == advert.version]
-    if not of_version:
-        return Reason.VERSION
-    if any(_is_of_a_peer(advert, each) for each in of_version):
-        return None
-    return Reason.UNKNOWN_PEER
+    """Why none of the instances of its VRID has to do with an advert of another node, if so.
 
-
-def _is_of_a_peer(advert: Advert, instance: InstanceConfig) -> bool:
-    peers = {peer.packed for peer in instance.unicast_peers}  # without their scope
-    return not peers or advert.source.packed in peers
+    Not because of its source: keepalived obeys also unicast peers that it does not list, unless
+    check_unicast_src is set (keepalived.conf(5)).
+    """
+    return None if any(i.version == advert.version for i in instances) else Reason.VERSION
 
 
 def _decode_ip(packet: bytes) -> _Datagram | Rejected:

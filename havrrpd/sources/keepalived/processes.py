@@ -166,7 +166,11 @@ class Keepalived:
 
     async def _scan(self) -> None:
         self._names = None
-        pids = self._proc.pids()
+        try:
+            pids = self._proc.pids()
+        except OSError as error:  # out of descriptors: what is known stays, the next scan may do
+            _log.error("processes.not_listed", error=str(error))
+            return
         living = set(pids)
         self._kernel_threads &= living
         self._refused &= living
