@@ -165,7 +165,7 @@ class Daemon:
         while True:
             node = self.snapshot()
             if node.ready and not self._told_ready:
-                systemd.notify(systemd.READY)
+                systemd.notify(systemd.READY, systemd.status(f"{len(node.routers)} routers found"))
                 self._told_ready = True
                 log.info("daemon.ready", routers=len(node.routers))
             if node.stalled_sources:

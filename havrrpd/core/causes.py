@@ -82,9 +82,11 @@ def _resignation(router: Router, instance: Instance, now: float) -> Cause | None
 
 
 def _carried_on(router: Router, instance: Instance, now: float) -> Cause:
-    """A FAULT right behind another transition is the rest of the same story."""
+    """A FAULT right behind the loss of the role is the rest of the same story."""
     last = instance.last_transition
-    return last.cause if last and _fresh(router, last.at, now) else Cause.UNKNOWN
+    if last is None or last.old is not State.MASTER or not _fresh(router, last.at, now):
+        return Cause.UNKNOWN
+    return last.cause
 
 
 def _fresh(router: Router, at: float, now: float) -> bool:

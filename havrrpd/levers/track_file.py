@@ -14,7 +14,8 @@ from pathlib import Path
 
 import structlog
 
-FAULT_AT = -254  # weight 1: this value and every lower one puts the instances in FAULT
+from havrrpd.core.priority import RESIGNING
+
 MODE = 0o644
 READ_LIMIT = 64  # bytes; a number that keepalived accepts has at most 11 digits
 INT32 = range(-(2**31), 2**31)
@@ -80,7 +81,7 @@ def _put_right(entry: os.DirEntry[str]) -> bool:
         path.unlink(missing_ok=True)
         return False
     value = read(path)
-    if value is None or value > FAULT_AT:
+    if value is None or value > RESIGNING:
         return False
     write(path, 0)
     return True

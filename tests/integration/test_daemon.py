@@ -333,6 +333,20 @@ def test_links_and_addresses_that_go_are_causes() -> None:
         seen.wait_cause(second, "BACKUP", "address_removed")
 
 
+def test_what_nothing_explains_has_an_unknown_cause() -> None:
+    with watched(nodes=2) as seen:
+        master = seen.steady()
+        lever = seen.lab.node(master).path(f"/run/havrrpd/levers/{seen.lab.routers[0].id}")
+        by_hand = lever.with_name("by-hand")
+        standing = lever.read_text()
+        by_hand.write_text("-254\n")
+        by_hand.rename(lever)
+        seen.wait_cause(master, "FAULT", "unknown")
+        by_hand.write_text(standing)
+        by_hand.rename(lever)
+        seen.wait_state(master, "BACKUP")
+
+
 def test_a_false_notification_is_not_believed() -> None:
     with watched(nodes=2) as seen:
         master = seen.steady()
