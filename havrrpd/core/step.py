@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from havrrpd.core import election, gateways
+from havrrpd.core import election, gateways, lever
 from havrrpd.core.messages import Action, Event, ReportProblem, ReportTransition
 from havrrpd.core.model import Instance, Problem, Router
 from havrrpd.core.observe import observe
@@ -22,7 +22,7 @@ from havrrpd.core.witnesses import with_state
 def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
     """The router after the event, and the actions that follow from it, in order."""
     before = router
-    router = election.heard_of_the_lever(observe(router, event, now), event, now)
+    router = lever.heard(observe(router, event, now), event, now)
     router = _with_states(router, now)
     router, probing = gateways.step(router, event, now)
     router, moving = election.step(before, router, event, now)

@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from havrrpd.core.election import dwell, find_lever, refusal
+from havrrpd.core.election import dwell, refusal
+from havrrpd.core.lever import find_lever
 from havrrpd.core.messages import (
     AdvertHeard,
     DeadlinePassed,
