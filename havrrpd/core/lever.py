@@ -56,8 +56,10 @@ def found(before: Router, router: Router) -> tuple[Router, list[Action]]:
         actions.append(WriteStanding(before.lever, 0))  # nobody will look at that file again
     if router.lever:
         actions.append(ReadStanding(router.lever))
-    cleared = replace(router.election, lever_read=False, ordered=None, rewrite_due=None)
-    return replace(router, election=cleared), actions
+    unread = replace(
+        router.election, lever_read=False, ordered=None, written=None, rewrite_due=None
+    )
+    return replace(router, election=unread), actions
 
 
 def heard(router: Router, event: Event, now: float) -> Router:

@@ -1,0 +1,130 @@
+"""What holds for a router whatever happens to it, in whatever order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from havrrpd.core.messages import (
+    AddressAdded,
+    AddressRemoved,
+    AdvertHeard,
+    DrainChanged,
+    Event,
+    FailoverRequested,
+    GatewayProbed,
+    KeepalivedEnded,
+    KeepalivedReloaded,
+    KeepalivedStarted,
+    KernelListed,
+    LinkChanged,
+    LinkRemoved,
+    NotifyWatched,
+    ProbeGateway,
+    SettingsChanged,
+    StandingFailed,
+    StateNotified,
+    Stopping,
+    WireWatched,
+)
+from havrrpd.core.model import HealthCheck, Outcome, Phase, Settings, State, Word
+from tests.support import (
+    CHECKED,
+    CONFIG,
+    EXCLUDED,
+    INSTANCE,
+    LEVER,
+    PEER,
+    PLAIN,
+    Driven,
+    configured,
+)
+from tests.unit.test_gateways import HOP
+
+HELD = frozenset((v.interface, v.address) for v in (PLAIN, EXCLUDED))
+CONFIGS = st.sampled_from(
+    [
+        CONFIG,
+        replace(CONFIG, track_files=()),
+        replace(CONFIG, instances=()),
+        configured(replace(INSTANCE, preempt=True)),
+        configured(replace(INSTANCE, name="VR_9", priority=20)),
+        configured(replace(INSTANCE, version=3, advert_int=0.2, virtual_addresses=())),
+    ]
+)
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(KeepalivedStarted, st.integers(1, 3), st.none(), CONFIGS, st.just(0.0)),
+    st.builds(KeepalivedReloaded, CONFIGS),
+    st.builds(KeepalivedEnded, st.integers(1, 3)),
+    st.builds(
+        KernelListed, st.just({"ha-1": True, "qg-1": True}), st.sampled_from([frozenset(), HELD])
+    ),
+    st.builds(LinkChanged, st.sampled_from(["ha-1", "qg-1"]), st.booleans()),
+    st.builds(LinkRemoved, st.sampled_from(["ha-1", "qg-1"])),
+    st.builds(AddressAdded, st.just(PLAIN.interface), st.just(PLAIN.address)),
+    st.builds(AddressAdded, st.just(EXCLUDED.interface), st.just(EXCLUDED.address)),
+    st.builds(AddressRemoved, st.just(PLAIN.interface), st.just(PLAIN.address)),
+    st.builds(NotifyWatched, st.booleans()),
+    st.builds(WireWatched, st.booleans()),
+    st.builds(
+        StateNotified, st.sampled_from(["VR_1", "VR_9"]), st.sampled_from(Word), st.just(150)
+    ),
+    st.builds(
+        AdvertHeard,
+        st.just("ha-1"),
+        st.just(1),
+        st.sampled_from([PEER, IPv4Address("169.254.192.3")]),
+        st.sampled_from([0, 2, 16, 17, 150, 254]),
+        st.sampled_from([0.1, 1.0, 255.0]),
+    ),
+    st.builds(GatewayProbed, st.just(HOP), st.just(0.0), st.sampled_from(Outcome), st.just("arp")),
+    st.builds(FailoverRequested),
+    st.builds(DrainChanged, st.booleans()),
+    st.builds(StandingFailed, st.just(LEVER), st.just(0), st.just("full")),
+    st.builds(
+        SettingsChanged,
+        st.builds(
+            Settings,
+            st.just("network1"),
+            st.sampled_from([CHECKED, HealthCheck()]),
+            st.booleans(),
+        ),
+    ),
+)
+# each event comes so many seconds after the one before; the deadlines between them pass
+HISTORIES = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.0, 0.1, 0.6, 3.0, 40.0]), EVENTS), min_size=10, max_size=60
+)
+
+
+def holds(driven: Driven) -> None:
+    router, election = driven.router, driven.router.election
+    if router.lever and driven.lever is not None and driven.lever <= -254:
+        assert election.phase is Phase.RESIGNING or election.rewrite_due is not None
+    if election.phase is Phase.RESIGNING:
+        assert router.lever is not None
+        assert election.release_due is not None
+    if router.state is not State.MASTER:
+        assert router.checks == ()
+        assert not any(isinstance(action, ProbeGateway) for action in driven.actions)
+
+
+@settings(max_examples=300, deadline=None)
+@given(HISTORIES, st.booleans(), st.sampled_from([None, 0, -254]))
+def test_no_history_spins_raises_or_leaves_the_lever_down(
+    history: list[tuple[float, Event]], sends: bool, lever: int | None
+) -> None:
+    driven = Driven(health_check=CHECKED, lever_holds=lever, sends=sends).as_backup()
+    at = 1.0
+    for pause, event in history:
+        at += pause
+        driven.wait_until(at)  # asserts that no deadline comes again at once
+        driven.feed(event)
+        holds(driven)
+    driven.feed(Stopping())
+    if driven.router.lever and driven.router.election.rewrite_due is None:
+        assert driven.lever is not None
+        assert driven.lever > -254
