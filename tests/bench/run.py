@@ -156,7 +156,7 @@ def _rescheduling(lab: Lab) -> Iterator[Figure]:
     capture = subprocess.Popen(
         [
             *("nsenter", "-t", str(node.pid), "-n", "-m", "ip", "netns", "exec", router.namespace),
-            *("tcpdump", "-n", "-l", "-tt", "-i", router.qg, "-Q", "out"),
+            *("tcpdump", "-n", "-l", "-tt", "--immediate-mode", "-i", router.qg, "-Q", "out"),
             *("arp", "and", "host", "203.0.113.1"),
         ],
         stdout=subprocess.PIPE,
@@ -166,11 +166,14 @@ def _rescheduling(lab: Lab) -> Iterator[Figure]:
     assert capture.stderr is not None
     while "listening on" not in capture.stderr.readline():
         pass
+    earlier = len(_logged(lab, master, "router.resigned"))
     broken_at = time.time()
     lab.break_gateway(master)
     pulled_at = time.time()
-    wait_until(lambda: _logged(lab, master, "router.resigned"), 20.0, "it resigns")
-    resigned_at = _logged(lab, master, "router.resigned")[-1]["at"]
+    resigned = wait_until(
+        lambda: _logged(lab, master, "router.resigned")[earlier:], 20.0, "it resigns"
+    )
+    resigned_at = resigned[0]["at"]
     capture.terminate()
     probes = [float(line.split()[0]) for line in capture.communicate()[0].splitlines() if line]
     first_missed = next(at for at in probes if at > broken_at)
