@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 import uvloop
@@ -24,10 +24,7 @@ from havrrpd.core.messages import (
     Event,
     FailoverRequested,
     KeepalivedAbsent,
-    KeepalivedEnded,
-    KeepalivedReloaded,
     KeepalivedStarted,
-    LinkChanged,
     ListDefaultRoutes,
     ProbeGateway,
     ReadStanding,
@@ -43,17 +40,13 @@ from havrrpd.core.messages import (
     StopProbing,
     WriteStanding,
 )
-from havrrpd.core.model import KeepalivedConfig, Router
-from havrrpd.core.node import Counters, Node
+from havrrpd.core.model import Router
+from havrrpd.core.node import Node
 from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
-from havrrpd.sources.adverts import Adverts
-from havrrpd.sources.gateway import Gateways
-from havrrpd.sources.keepalived import ExplicitRouter, Keepalived
-from havrrpd.sources.netlink import Netlink
-from havrrpd.sources.notify import Notify, prepare
 from havrrpd.steps import Steps
 from havrrpd.views import web
+from havrrpd.wiring import Sources
 
 STALLED_AFTER = 5.0  # seconds without progress: a source is deaf; each comes round every second
 READY_AFTER = 5.0  # seconds after which a router that can't be listed is waited for no longer
@@ -86,17 +79,7 @@ class Daemon:
         self._reload_successful = True
         self._draining = drain_mark.is_drained(Path(loaded.paths.state_dir))
         self._steps = Steps(self._arrived, self._perform)
-        emit = self._steps.emit
-        self._keepalived = Keepalived(
-            emit,
-            interval=loaded.discovery.interval,
-            netns_dir=Path(loaded.discovery.netns_dir),
-            explicit=_explicit(loaded),
-        )
-        self._netlink = Netlink(emit)
-        self._notify = Notify(emit)
-        self._adverts = Adverts(emit)
-        self._gateways = Gateways(emit)
+        self._sources = Sources(self._steps.emit, loaded)
         self._lag = LagMeter()
         self._stop = asyncio.Event()
         self._ready = False
@@ -130,11 +113,7 @@ class Daemon:
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
             ("steps", self._steps.run()),
-            ("netlink", self._netlink.run()),
-            ("notify", self._notify.run()),
-            ("adverts", self._adverts.run()),
-            ("gateway", self._gateways.run()),
-            ("keepalived", self._keepalived.run()),
+            *self._sources.jobs(),
             ("lag", self._lag.run()),
             ("watchdog", self._feed_watchdog()),
         ]
@@ -177,22 +156,11 @@ class Daemon:
     # --- events that concern the wiring ---
 
     def _arrived(self, router_id: str, event: Event | RouterGone) -> None:
-        match event:
-            case KeepalivedStarted(_, namespace, _, _):
-                self._welcome(router_id, namespace)
-                self._watch(router_id, event)
-            case KeepalivedAbsent(namespace, loaded):
-                self._welcome(router_id, namespace)
-                self._without_process(router_id, loaded)
-            case KeepalivedReloaded(loaded) if router_id in self._steps.routers:
-                self._follow(router_id, loaded, self._steps.routers[router_id].pid)
-            case KeepalivedEnded() if router_id in self._steps.routers:
-                self._without_process(router_id, self._steps.routers[router_id].config)
-            case LinkChanged(_, True):
-                self._adverts.refresh(router_id)
-            case RouterGone():
-                log.info("router.gone", router=router_id)
-                self._forget(router_id)
+        if isinstance(event, KeepalivedStarted | KeepalivedAbsent):
+            self._welcome(router_id, event.namespace)
+        elif isinstance(event, RouterGone):
+            log.info("router.gone", router=router_id)
+        self._sources.follow(self._steps.routers.get(router_id), event)
 
     def _welcome(self, router_id: str, namespace: str | None) -> None:
         if router_id in self._steps.routers:
@@ -203,44 +171,6 @@ class Daemon:
             self._steps.emit(router_id, DrainChanged(True))
         log.info("router.found", router=router_id, namespace=namespace)
 
-    def _watch(self, router_id: str, event: KeepalivedStarted) -> None:
-        log.info("keepalived.started", router=router_id, pid=event.pid)
-        self._netlink.watch(router_id, self._keepalived.netns_path(router_id))
-        self._follow(router_id, event.config, event.pid)
-
-    def _without_process(self, router_id: str, loaded: KeepalivedConfig) -> None:
-        """The process's /proc entry is gone: look by the namespace's name, until one starts."""
-        netns = self._keepalived.netns_path(router_id)
-        self._netlink.watch(router_id, netns)
-        self._adverts.watch(router_id, netns, loaded.instances)
-        self._prepare_fifo(router_id, loaded)
-
-    def _follow(self, router_id: str, loaded: KeepalivedConfig, pid: int | None) -> None:
-        """The notifications and adverts of a router, as its configuration says where they are."""
-        if loaded.notify_fifo is None:
-            self._notify.unwatch(router_id)
-        else:
-            root = self._keepalived.root(router_id)
-            self._notify.watch(router_id, Path(loaded.notify_fifo), root, pid)
-        netns = self._keepalived.netns_path(router_id)
-        self._adverts.watch(router_id, netns, loaded.instances)
-
-    def _prepare_fifo(self, router_id: str, loaded: KeepalivedConfig) -> None:
-        """Before keepalived starts again: a FIFO that it made itself is remade by every reload."""
-        fifo = Path(loaded.notify_fifo or "/")
-        if fifo.parent != Path(self._config.paths.notify_dir):
-            return
-        try:
-            prepare(fifo)
-        except OSError as error:
-            log.error("fifo.not_made", router=router_id, path=str(fifo), error=str(error))
-
-    def _forget(self, router_id: str) -> None:
-        self._netlink.unwatch(router_id)
-        self._notify.unwatch(router_id)
-        self._adverts.unwatch(router_id)
-        self._gateways.stop(router_id)
-
     # --- actions ---
 
     def _perform(self, router: Router, action: Action) -> None:
@@ -249,13 +179,8 @@ class Daemon:
                 self._steps.emit(router.id, self._write(router.id, path, value))
             case ReadStanding(path):
                 self._steps.emit(router.id, self._read(router.id, path))
-            case ProbeGateway():
-                self._gateways.probe(router.id, self._keepalived.netns_path(router.id), action)
-            case StopProbing():
-                self._gateways.stop(router.id)
-            case ListDefaultRoutes():
-                if router.pid is not None:
-                    self._gateways.list_default_routes(router.id, router.pid)
+            case ProbeGateway() | StopProbing() | ListDefaultRoutes():
+                self._sources.ask(router, action)
             case ReportTransition(instance, old, new, cause):
                 log.info(
                     "instance.state_changed",
@@ -270,10 +195,12 @@ class Daemon:
                 log.warning(name, router=router.id, vrrp_instance=instance, problem=problem)
             case ReportResignation(cause):
                 log.warning("router.resigned", router=router.id, cause=cause)
+            case _:
+                assert_never(action)
 
     def _write(self, router_id: str, path: str, value: int) -> Event:
         try:
-            track_file.write(self._inside(router_id, path), value)
+            track_file.write(self._sources.inside(router_id, path), value)
         except OSError as error:
             log.error("lever.write_failed", router=router_id, path=path, error=str(error))
             return StandingFailed(path, value, str(error))
@@ -282,14 +209,10 @@ class Daemon:
 
     def _read(self, router_id: str, path: str) -> Event:
         try:
-            return StandingRead(path, track_file.read(self._inside(router_id, path)))
+            return StandingRead(path, track_file.read(self._sources.inside(router_id, path)))
         except OSError as error:
             log.error("lever.read_failed", router=router_id, path=path, error=str(error))
             return StandingRead(path, None)
-
-    def _inside(self, router_id: str, path: str) -> Path:
-        """A path of keepalived's configuration, as its mount namespace resolves it."""
-        return Path(self._keepalived.root(router_id), path.lstrip("/"))
 
     def _put_levers_right(self) -> None:
         """Before any router is looked at: none stays in FAULT because havrrpd died resigning."""
@@ -332,7 +255,7 @@ class Daemon:
         self._config = fresh
         self._reload_successful = True
         self._reloaded_at = time.time()
-        self._keepalived.explicit = _explicit(fresh)
+        self._sources.reconfigure(fresh)
         for router in self._steps.routers.values():
             settings = fresh.settings_for(router.id, router.namespace)
             if settings != router.settings:
@@ -357,9 +280,7 @@ class Daemon:
             ready=self._is_ready(now),
             draining=self._draining,
             routers=dict(routers),
-            counters=Counters(
-                self._netlink.overruns, dict(self._notify.lines), dict(self._adverts.rejected)
-            ),
+            counters=self._sources.counters(),
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,
             config_reloaded_at=self._reloaded_at,
@@ -368,29 +289,15 @@ class Daemon:
 
     def _is_ready(self, now: float) -> bool:
         """Once every router found at first was listed; one that can't be does not hold up all."""
-        if not self._ready and self._keepalived.scanned:
+        if not self._ready and self._sources.scanned:
             listed = all(r.listed or r.pid is None for r in self._steps.routers.values())
             self._ready = listed or now - self._started_at > READY_AFTER
         return self._ready
 
     def _stalled(self, now: float) -> tuple[str, ...]:
-        progress = {
-            "steps": self._steps.progressed_at,
-            "netlink": self._netlink.progressed_at,
-            "notify": self._notify.progressed_at,
-            "adverts": self._adverts.progressed_at,
-            "gateway": self._gateways.progressed_at,
-            "keepalived": self._keepalived.progressed_at,
-        }
+        progress = {"steps": self._steps.progressed_at, **self._sources.progress()}
         limit = STALLED_AFTER + self._config.discovery.interval
         return tuple(name for name, at in progress.items() if now - at > limit)
-
-
-def _explicit(loaded: Config) -> tuple[ExplicitRouter, ...]:
-    return tuple(
-        ExplicitRouter(Path(router.keepalived_conf), router.namespace)
-        for router in loaded.explicit_routers
-    )
 
 
 def _refuse_fixed(old: Config, new: Config) -> None:

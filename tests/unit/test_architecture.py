@@ -65,5 +65,11 @@ def test_only_daemon_and_command_line_know_the_daemon(path: Path) -> None:
         assert "havrrpd.daemon" not in set(imported(path))
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_the_wiring_knows_the_sources(path: Path) -> None:
+    if room(path) not in ("wiring", "sources"):
+        assert not any(module.startswith("havrrpd.sources") for module in imported(path))
+
+
 def test_the_core_is_found_at_all() -> None:
     assert len([p for p in MODULES if room(p) == "core"]) > 5
