@@ -61,6 +61,12 @@ def plug(switch: Node, network: Network, name: str) -> None:
     switch.exec(["ip", "link", "set", port(network, name), "up"])
 
 
+def has_carrier(network: Network, node: Node) -> bool:
+    """Whether the node's end of its cable is up and sees the switch."""
+    shown = node.exec(["ip", "-brief", "link", "show", "dev", f"eth-{network}"])
+    return "LOWER_UP" in shown
+
+
 def port(network: Network, name: str) -> str:
     """The switch's end of a cable."""
     return f"{network}-{name}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from havrrpd.lab.lab import Lab
+from havrrpd.lab.network import Network, has_carrier
 from havrrpd.lab.table import Status, statuses
 from havrrpd.lab.waiting import LabError, wait_until
 
@@ -31,7 +32,12 @@ def play(lab: Lab, say: Say) -> None:
     say(f"moved: {new} is MASTER, {old} gave the role up for gateway_lost", _since(broken))
 
     healed = time.monotonic()
+    if has_carrier(Network.PROVIDER, lab.node(old)):
+        raise LabError(f"the cable of {old} was not out")
     lab.heal_gateway(old)
+    wait_until(
+        lambda: has_carrier(Network.PROVIDER, lab.node(old)), HEAL_LIMIT, f"the cable of {old}"
+    )
     wait_until(lambda: _steady(lab) == new, HEAL_LIMIT, f"{new} MASTER and no problem anywhere")
     say(f"healed: the cable of {old} is back, {new} stays MASTER", _since(healed))
 
