@@ -17,7 +17,6 @@ import uvloop
 
 from havrrpd import __version__, capabilities, config, logs, systemd
 from havrrpd.config import Config, ConfigError
-from havrrpd.core.election import refusal
 from havrrpd.core.messages import (
     Action,
     DrainChanged,
@@ -42,6 +41,7 @@ from havrrpd.core.messages import (
 )
 from havrrpd.core.model import Router
 from havrrpd.core.node import Node
+from havrrpd.core.resigning import refusal
 from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
 from havrrpd.steps import Steps

@@ -14,7 +14,7 @@ from havrrpd.core.messages import (
     WriteStanding,
 )
 from havrrpd.core.model import KeepalivedConfig, Phase, Router
-from havrrpd.core.priority import RESIGNING, standing
+from havrrpd.core.priority import RESIGNING, standing, tried_by
 
 LEVER_NAME = "havrrpd"  # a track_file of this name is our lever, wherever it lies
 OWNER = 255  # the priority of the node that owns the addresses, RFC 9568 section 5.2.4
@@ -67,18 +67,10 @@ def heard(router: Router, event: Event, now: float) -> Router:
     election = router.election
     match event:
         case StandingRead(path, value) if path == router.lever:
-            tried = (
-                value is not None
-                and value < 0
-                and value == standing(router, tried=True, draining=False)
-            )
-            election = replace(
-                election,
-                lever_read=True,
-                ordered=value,
-                written=value,
-                tried=election.tried or tried,
-            )
+            election = replace(election, lever_read=True, ordered=value, written=value)
+            waited = tried_by(router, value or 0)
+            if waited is not None and not election.tried:
+                election = replace(election, tried=True, waited=waited)
         case StandingWritten(path, value) if path == router.lever:
             election = replace(election, written=value, rewrite_due=None)
         case StandingFailed(path) if path == router.lever:

@@ -303,6 +303,8 @@ class Election:
     phase: Phase = Phase.STEADY
     cause: Cause | None = None  # of the resignation under way, or the last one
     tried: bool = False
+    waited: int = 0  # turns of other nodes since the own one, while tried
+    moved_on: int = 0  # by how much the rank was left because its priority was taken
     draining: bool = False
     drain_settled: bool = False  # the role was given up for this drain, or was not held
     without_effect: bool = False  # the last resignation left this node MASTER: the lever is dead

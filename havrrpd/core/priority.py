@@ -1,14 +1,17 @@
 """Priorities and standings: the numbers by which VRRP, and nothing else, arbitrates.
 
-    node is      effective priority                        standing
-    untried      b - rank mod spread, spread = (b-2)//3    0 to -(spread - 1)
-    tried        2 + rank mod 15: always in 2..16          -(b - 2 - rank mod 15)
-    drained      1: the last resort, not a hole            -(b - 1)
-    resigning    FAULT                                     -254
+    node is      effective priority                         standing
+    untried      b - rank mod spread, spread = (b-2)//3     0 to -(spread - 1)
+    tried        2 + 2 x min(waited, 7): always in 2..16    -(b - 2 - 2 x min(waited, 7))
+    drained      1: the last resort, not a hole             -(b - 1)
+    resigning    FAULT                                      -254
 
 An untried node is far ahead of a tried one, whatever the base priorities of the others. The rank
-avoids ties, which make two masters for a moment, and spreads the routers of a dead node over the
-survivors, where equal priorities send them all to the highest address.
+spreads the routers of a dead node over the survivors, where equal priorities send them all to the
+highest address. `waited` counts the turns of other nodes since the own one: among the tried the
+one that waited longest comes first, so that each round has the order of the one before.
+No two nodes should have one priority, for a tie makes two masters for a moment. The tried waited
+differently; an untried node whose number is taken, by a MASTER that it hears, takes another.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from havrrpd.core.model import Instance, Router
 RESIGNING = -254  # with weight 1 keepalived goes to FAULT (keepalived.conf(5), track_file)
 TRIED = range(2, 17)  # the effective priorities of nodes that had their turn
 SMALLEST_BASE = 34  # below this the untried and the tried would overlap
+MOST_WAITED = 7
+DISTANCE = 2  # points between two nodes: 8 ms of Skew_Time, more than a network's delay
 
 
 def base_priority(router: Router) -> int:
@@ -38,22 +43,47 @@ def has_room(router: Router) -> bool:
 
 def rank(router: Router) -> int:
     """A number of (router, node), the same on every run; 0 where preemption sets the order."""
-    if any(i.config.preempt for i in router.instances):
+    if preempts(router):
         return 0
     digest = hashlib.blake2b(f"{router.id}\0{router.settings.node}".encode(), digest_size=8)
     return int.from_bytes(digest.digest())
 
 
+def preempts(router: Router) -> bool:
+    return any(i.config.preempt for i in router.instances)
+
+
 def standing(router: Router, *, tried: bool, draining: bool) -> int:
     """The standing of a node that is not resigning."""
-    base = base_priority(router)
     if not has_room(router):
         return 0
+    base, election = base_priority(router), router.election
     if draining:
         return -(base - 1)
     if tried:
-        return -(base - 2 - rank(router) % 15)
-    return -(rank(router) % ((base - 2) // 3))
+        return -(base - TRIED.start - DISTANCE * min(election.waited, MOST_WAITED))
+    return -((rank(router) + election.moved_on) % _spread(base))
+
+
+def tried_by(router: Router, found: int) -> int | None:
+    """How long a node that left this standing had waited; None if it was not tried."""
+    left = base_priority(router) + found
+    if not has_room(router) or left not in TRIED:
+        return None
+    return (left - TRIED.start) // DISTANCE
+
+
+def moved_on(router: Router, taken: int) -> int:
+    """`Election.moved_on` that keeps the untried priority at a distance from a taken one."""
+    before = router.election.moved_on
+    if preempts(router) or not has_room(router):
+        return before
+    base, spread = base_priority(router), _spread(base_priority(router))
+    for more in range(2 * DISTANCE):
+        own = base - (rank(router) + before + more) % spread
+        if abs(own - taken) >= DISTANCE:
+            return before + more
+    return before
 
 
 def effective_priority(router: Router, instance: Instance) -> int:
@@ -62,3 +92,8 @@ def effective_priority(router: Router, instance: Instance) -> int:
     if lowered is None or lowered <= RESIGNING:
         return instance.config.priority
     return max(1, min(254, instance.config.priority + lowered))
+
+
+def _spread(base: int) -> int:
+    """How many priorities the untried share."""
+    return (base - TRIED.start) // 3

@@ -5,7 +5,6 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from havrrpd.core.election import dwell, refusal
 from havrrpd.core.lever import find_lever
 from havrrpd.core.messages import (
     AdvertHeard,
@@ -37,6 +36,8 @@ from havrrpd.core.model import (
 )
 from havrrpd.core.observe import observe
 from havrrpd.core.priority import rank, standing
+from havrrpd.core.resigning import refusal
+from havrrpd.core.rounds import dwell
 from tests.support import (
     CHECKED,
     CONFIG,
@@ -190,6 +191,34 @@ def test_the_tried_master_itself_keeps_its_flag() -> None:
     driven.hear(0, at=6.0).feed(StateNotified("VR_1", Word.BACKUP, 10)).promote()
     driven.send(10)
     assert driven.router.election.tried
+
+
+def test_a_tried_node_comes_first_when_it_has_waited_longest() -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True)).fault().hear(140, at=2.6)
+    effective = [150 + (driven.lever or 0)]
+    for turn in range(1, 10):
+        driven.hear(0, at=3.0 * turn).hear(60 + turn, at=3.0 * turn + 0.6)
+        effective.append(150 + (driven.lever or 0))
+    assert effective == [2, 4, 6, 8, 10, 12, 14, 16, 16, 16]
+
+
+def test_how_long_it_waited_is_read_from_the_lever_after_a_restart() -> None:
+    election = Driven(lever_holds=-140).as_backup().router.election
+    assert (election.tried, election.waited) == (True, 4 + 1)  # and it hears a MASTER
+
+
+@pytest.mark.parametrize("taken", range(101, 151))
+def test_an_untried_node_leaves_a_priority_that_a_master_has(taken: int) -> None:
+    driven = Driven().as_backup().hear(taken)
+    left = 150 + (driven.lever or 0)
+    assert abs(left - taken) >= 2
+    assert 150 - 49 < left <= 150
+    assert driven.hear(taken).written == []
+
+
+def test_where_preemption_sets_the_order_no_priority_is_left() -> None:
+    driven = Driven(PREEMPTING).as_backup().hear(150).hear(100)
+    assert driven.lever == 0
 
 
 def test_a_master_that_lasts_ends_the_outage_for_a_backup() -> None:

@@ -1,0 +1,95 @@
+"""Who had a turn: the `tried` flag, the rule that begins a new round, and the end of an outage.
+
+A node that lost its gateways as MASTER is `tried`, and far behind the untried in the next
+election. A MASTER heard at a priority of the tried shows that nobody untried was left: a new
+round began, and everybody but that MASTER is untried again. So each node has one turn a round.
+The adverts are the shared memory; nothing else is exchanged, and a node that joins is untried.
+
+The outage is over for a MASTER whose gateways answer, and for a BACKUP that hears the same MASTER
+for longer than a failing turn lasts, or hears it say so by the priority of the untried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from havrrpd.core.gateways import restored
+from havrrpd.core.messages import AdvertHeard, Event
+from havrrpd.core.model import Election, MasterHeard, Phase, Router, State
+from havrrpd.core.priority import TRIED, moved_on, preempts
+
+
+def step(before: Router, router: Router, event: Event, now: float) -> Router:
+    """The router after what the event says about the round. `before`: ahead of the event."""
+    election = router.election
+    if router.state is State.MASTER:
+        if router.settings.health_check.interval == 0 or restored(router):
+            election = _well(election)
+    elif isinstance(event, AdvertHeard) and event.priority > 0:
+        election = _after_advert(before, router, event, now)
+    return router if election == router.election else replace(router, election=election)
+
+
+def dwell(router: Router, turns: int) -> float:
+    """How long a turn lasts at least, after so many failed ones in the same outage."""
+    shortest = router.settings.health_check.time_to_lose
+    return max(shortest, min(shortest * 2.0 ** min(turns, 32), router.settings.max_dwell))
+
+
+def _well(election: Election) -> Election:
+    """A MASTER that reaches its gateways, or has none to check."""
+    held = election.phase not in (Phase.DWELLING, Phase.ALONE)
+    phase = election.phase if held else Phase.STEADY
+    return replace(election, phase=phase, tried=False, waited=0, turns=0, retry_due=None)
+
+
+def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:
+    election = router.election
+    if election.phase is Phase.ALONE:
+        election = replace(election, phase=Phase.STEADY)
+    if event.priority not in TRIED:
+        election = replace(election, moved_on=moved_on(router, event.priority))
+    if election.phase is Phase.RESIGNING or not (election.tried or election.turns):
+        return election
+    over = _outage_is_over(before, router, event, now)
+    if over or event.priority in TRIED:
+        return _with_new_round(router, election, over, now)
+    return _having_waited(before, router, event, election)
+
+
+def _with_new_round(router: Router, election: Election, over: bool, now: float) -> Election:
+    """Untried, unless that would take the role back at once: there the return waits."""
+    if not preempts(router):
+        turns = 0 if over else election.turns
+        return replace(election, tried=False, waited=0, turns=turns)
+    if now < election.resigned_at + dwell(router, election.turns):
+        return election
+    return replace(election, tried=False)
+
+
+def _having_waited(
+    before: Router, router: Router, event: AdvertHeard, election: Election
+) -> Election:
+    """One turn longer when another MASTER appears; where preemption rules, the order is given."""
+    is_first = event.vrid == router.instances[0].config.vrid  # instances move together
+    begins = _master(before, event) is None
+    if not (election.tried and is_first and begins) or preempts(router):
+        return election
+    return replace(election, waited=election.waited + 1)
+
+
+def _outage_is_over(before: Router, router: Router, event: AdvertHeard, now: float) -> bool:
+    """Whether that MASTER has held the role for longer than a failing turn, or says it is well."""
+    master = _master(router, event)
+    earlier = _master(before, event)
+    if earlier and earlier.priority in TRIED and event.priority >= TRIED.stop:
+        return True
+    if master is None:
+        return False
+    longest_turn = dwell(router, router.election.turns + 1) + master.advert_int
+    return now - master.first_heard > longest_turn
+
+
+def _master(router: Router, event: AdvertHeard) -> MasterHeard | None:
+    masters = (m for i in router.instances if i.config.vrid == event.vrid for m in i.masters)
+    return next((m for m in masters if m.address == event.source), None)
