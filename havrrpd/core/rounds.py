@@ -49,7 +49,7 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
         election = replace(election, phase=Phase.STEADY)
     if event.priority not in TRIED:
         election = replace(election, moved_on=moved_on(router, event.priority))
-    if election.phase is Phase.RESIGNING or not (election.tried or election.turns):
+    if not (election.tried or election.turns):
         return election
     over = _outage_is_over(before, router, event, now)
     if over or event.priority in TRIED:
@@ -74,6 +74,8 @@ def _having_waited(
     is_first = event.vrid == router.instances[0].config.vrid  # instances move together
     begins = _master(before, event) is None
     if not (election.tried and is_first and begins) or preempts(router):
+        return election
+    if election.phase is Phase.RESIGNING:  # it relieves this node: the turn after the own one
         return election
     return replace(election, waited=election.waited + 1)
 
