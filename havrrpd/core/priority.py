@@ -24,6 +24,7 @@ RESIGNING = -254  # with weight 1 keepalived goes to FAULT (keepalived.conf(5), 
 TRIED = range(2, 17)  # the effective priorities of nodes that had their turn
 SMALLEST_BASE = 34  # below this the untried and the tried would overlap
 MOST_WAITED = 7
+MOST_MOVES = 16  # to look for a free priority
 DISTANCE = 2  # points between two nodes: 8 ms of Skew_Time, more than a network's delay
 
 
@@ -41,12 +42,12 @@ def has_room(router: Router) -> bool:
     return len(bases) == 1 and base_priority(router) >= SMALLEST_BASE
 
 
-def rank(router: Router) -> int:
+def rank(router: Router, moved_on: int = 0) -> int:
     """A number of (router, node), the same on every run; 0 where preemption sets the order."""
     if preempts(router):
         return 0
-    digest = hashlib.blake2b(f"{router.id}\0{router.settings.node}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest())
+    name = f"{router.id}\0{router.settings.node}\0{moved_on}"
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
 
 
 def preempts(router: Router) -> bool:
@@ -62,7 +63,7 @@ def standing(router: Router, *, tried: bool, draining: bool) -> int:
         return -(base - 1)
     if tried:
         return -(base - TRIED.start - DISTANCE * min(election.waited, MOST_WAITED))
-    return -((rank(router) + election.moved_on) % _spread(base))
+    return -(rank(router, election.moved_on) % _spread(base))
 
 
 def tried_by(router: Router, found: int) -> int | None:
@@ -74,15 +75,15 @@ def tried_by(router: Router, found: int) -> int | None:
 
 
 def moved_on(router: Router, taken: int) -> int:
-    """`Election.moved_on` that keeps the untried priority at a distance from a taken one."""
+    """The next `Election.moved_on` that keeps the untried priority away from a taken one."""
     before = router.election.moved_on
     if preempts(router) or not has_room(router):
         return before
-    base, spread = base_priority(router), _spread(base_priority(router))
-    for more in range(2 * DISTANCE):
-        own = base - (rank(router) + before + more) % spread
+    base = base_priority(router)
+    for candidate in range(before, before + MOST_MOVES):
+        own = base - rank(router, candidate) % _spread(base)
         if abs(own - taken) >= DISTANCE:
-            return before + more
+            return candidate
     return before
 
 

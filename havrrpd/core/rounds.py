@@ -54,7 +54,7 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
     over = _outage_is_over(before, router, event, now)
     if over or event.priority in TRIED:
         return _with_new_round(router, election, over, now)
-    return _having_waited(before, router, event, election)
+    return _having_waited(router, event, election, now)
 
 
 def _with_new_round(router: Router, election: Election, over: bool, now: float) -> Election:
@@ -67,13 +67,12 @@ def _with_new_round(router: Router, election: Election, over: bool, now: float) 
     return replace(election, tried=False)
 
 
-def _having_waited(
-    before: Router, router: Router, event: AdvertHeard, election: Election
-) -> Election:
-    """One turn longer when another MASTER appears; where preemption rules, the order is given."""
+def _having_waited(router: Router, event: AdvertHeard, election: Election, now: float) -> Election:
+    """One turn longer when another node's begins; where preemption rules, the order is given."""
+    master = _master(router, event)
+    begins = master is not None and master.first_heard == now
     is_first = event.vrid == router.instances[0].config.vrid  # instances move together
-    begins = _master(before, event) is None
-    if not (election.tried and is_first and begins) or preempts(router):
+    if not (election.tried and begins and is_first) or preempts(router):
         return election
     if election.phase is Phase.RESIGNING:  # it relieves this node: the turn after the own one
         return election

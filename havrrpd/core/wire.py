@@ -28,7 +28,7 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
         masters = others
         evidence = replace(evidence, peer_resigned=now)
     else:
-        first_heard = before.first_heard if before else now
+        first_heard = before.first_heard if before and not _is_back(instance, before) else now
         master = MasterHeard(advert.source, advert.priority, advert.advert_int, first_heard, now)
         masters = (master,) if not others else _sorted((*_kept(others), master))
         outranked = advert.priority >= own_priority
@@ -41,6 +41,12 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
     return replace(
         instance, masters=masters, evidence=evidence, adverts_heard=instance.adverts_heard + 1
     )
+
+
+def _is_back(instance: Instance, master: MasterHeard) -> bool:
+    """Whether it fell silent, as the loser of a tie does, and followed one that resigned since."""
+    evidence = instance.evidence
+    return master.last_heard < max(evidence.peer_resigned, evidence.own_resigned)
 
 
 def forget_silent(instance: Instance, now: float) -> Instance:
