@@ -187,7 +187,7 @@ def _as_stopped(router: Router, instance: Instance) -> Iterator[str]:
     if router.pid is not None:
         yield f"keepalived (process {router.pid}) runs, and ended this instance."
     elif router.listed and instance.config.virtual_addresses and not instance.present:
-        yield "None of its virtual addresses is left here."
+        yield "It left no virtual address behind."
 
 
 def _as_init(router: Router) -> Iterator[str]:
