@@ -78,6 +78,23 @@ def status(client: Client, router: str | None, output: str) -> None:
 
 @cli.command()
 @click.argument("router")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@click.pass_obj
+def explain(client: Client, router: str, output: str) -> None:
+    """Say why this node is or is not MASTER of ROUTER, and what comes next."""
+    from havrrpd.table import is_degraded
+
+    shown = client.router(router)
+    if output == "json":
+        said = {"router": shown["router"], "explanation": shown["explanation"]}
+        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(shown["explanation"]))
+    sys.exit(DEGRADED if is_degraded([shown]) else 0)
+
+
+@cli.command()
+@click.argument("router")
 @click.option("--wait", is_flag=True, help="Return when another node is MASTER.")
 @click.pass_obj
 def failover(client: Client, router: str, wait: bool) -> None:

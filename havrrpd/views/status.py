@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from havrrpd.core.explain import explain
 from havrrpd.core.model import (
     GatewayCheck,
     Instance,
@@ -40,8 +41,9 @@ def status(node: Node) -> Json:
 
 
 def router_status(node: Node, router_id: str) -> Json:
-    """One router: the shape of GET /status/{router}; raises KeyError when it is unknown."""
-    return _router(node, node.routers[router_id])
+    """One router, explained: the shape of GET /status/{router}; KeyError when it is unknown."""
+    router = node.routers[router_id]
+    return {**_router(node, router), "explanation": list(explain(router, node.now))}
 
 
 def _summary(routers: list[Router]) -> Json:

@@ -33,7 +33,7 @@ from havrrpd.core.node import Node
 from havrrpd.doctor import Facts, Level, examine, is_wrong, read_version
 from havrrpd.stanza import for_router, generic
 from havrrpd.table import summary, table
-from havrrpd.views.status import status
+from havrrpd.views.status import router_status, status
 from havrrpd.views.web import RefusedError, control_app, serve_unix
 from havrrpd.waiting import LIMIT, wait_for_drain, wait_for_failover
 
@@ -168,7 +168,7 @@ async def test_status_as_json_is_what_the_daemon_said(path: Path) -> None:
         whole = await havrrpd("status", "-o", "json", path=path)
         one = await havrrpd("status", "a", "-o", "json", path=path)
     assert json.loads(whole.out) == status(NODE)
-    assert json.loads(one.out) == status(NODE)["routers"][0]
+    assert json.loads(one.out) == router_status(NODE, "a")
     assert (whole.code, whole.err, one.code) == (0, "", 0)
 
 
@@ -193,6 +193,40 @@ async def test_a_daemon_that_does_not_answer_is_said_in_one_sentence(path: Path)
         f"havrrpd: the daemon does not answer on {path}: no such file or directory; "
         "is it running? systemctl status havrrpd\n"
     )
+
+
+async def test_explain_prints_a_sentence_a_line(path: Path) -> None:
+    async with answering(path, Daemon()):
+        ran = await havrrpd("explain", "a", path=path)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == router_status(NODE, "a")["explanation"]
+    assert ran.out.startswith("MASTER for 10 s.\n")
+
+
+async def test_explain_as_json_names_the_router(path: Path) -> None:
+    async with answering(path, Daemon()):
+        ran = await havrrpd("explain", "a", "-o", "json", path=path)
+    explanation = router_status(NODE, "a")["explanation"]
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(ran.out) == {"router": "a", "explanation": explanation}
+
+
+async def test_explain_exits_with_3_when_something_is_wrong_with_the_router(path: Path) -> None:
+    router = replace(ROUTER, problems=frozenset({Problem.GATEWAY_UNREACHABLE}))
+    async with answering(path, Daemon(replace(NODE, routers={"a": router}))):
+        ran = await havrrpd("explain", "a", path=path)
+    assert ran.code == 3
+    assert "\ngateway_unreachable: " in ran.out
+
+
+async def test_explain_fails_for_an_unknown_router_and_without_an_answer(path: Path) -> None:
+    silent = await havrrpd("explain", "a", path=path)
+    async with answering(path, Daemon()):
+        unknown = await havrrpd("explain", "b", path=path)
+    assert (unknown.code, unknown.out) == (1, "")
+    assert unknown.err == "havrrpd: no router b on this node\n"
+    assert (silent.code, silent.out) == (1, "")
+    assert "the daemon does not answer on" in silent.err
 
 
 async def test_failover_waits_and_says_who_took_over(path: Path) -> None:

@@ -209,6 +209,17 @@ def test_problems_of_router_and_instances_are_counted_and_listed() -> None:
     assert shown["routers"][0]["instances"][0]["problems"] == ["duplicate_master"]
 
 
+def test_only_one_router_at_a_time_is_explained() -> None:
+    shown = router_status(node(ROUTER), "a")
+    assert shown["explanation"][:2] == [
+        "MASTER for 10 s: the MASTER before it resigned (peer_resigned).",
+        "Its last advert went out 1 s ago, with priority 149.",
+    ]
+    whole = status(node(ROUTER))["routers"][0]
+    assert shown == {**whole, "explanation": shown["explanation"]}
+    assert "explanation" not in whole
+
+
 def test_an_unknown_router_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         router_status(node(ROUTER), "b")
