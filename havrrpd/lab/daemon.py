@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import havrrpd
@@ -16,13 +16,14 @@ from havrrpd.lab.router import Router
 CONFIG = "/run/havrrpd/havrrpd.toml"
 
 
-def configuration(node: str, health_interval: float, more: str = "") -> str:
+def configuration(node: str, health_check: Mapping[str, float], more: str = "") -> str:
     """The node's havrrpd.toml; `more` is appended, tables of its own."""
+    keys = "\n".join(f"{key} = {value}" for key, value in health_check.items())
     return f"""[node]
 name = "{node}"
 
 [health_check]
-interval = {health_interval:.3f}
+{keys}
 
 [paths]
 state_dir = "/run/havrrpd/state"

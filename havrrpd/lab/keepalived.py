@@ -15,6 +15,7 @@ from havrrpd.lab.waiting import wait_until
 NOTIFY_DIR = "/run/havrrpd/notify"
 LEVER_DIR = "/run/havrrpd/levers"
 HA_CONFS = "/run/ha_confs"
+CHECK_INTERVAL, CHECK_FALL, CHECK_RISE = 2, 2, 2  # the ping's limit of 1 s fits in
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,14 @@ class Vrrp:
     nopreempt: bool = True
     fifo: bool = True
     lever: bool = True
+    check_script: bool = False
 
 
 def configuration(router: Router, node: str, vrrp: Vrrp) -> str:
     """keepalived.conf of a router on a node, laid out as Neutron does."""
     nopreempt = "    nopreempt\n" if vrrp.nopreempt else ""
     track = "    track_file {\n        havrrpd\n    }\n" if vrrp.lever else ""
+    track += "    track_script {\n        gateway\n    }\n" if vrrp.check_script else ""
     excluded = "".join(
         f"        {address} dev {interface} no_track\n"
         for interface, addresses in (
@@ -79,8 +82,32 @@ track_file havrrpd {{
     init_file 0
 }}
 """
-    definitions = f"global_defs {{\n    router_id {node}\n{fifo}{version}}}\n"
-    return definitions + (lever if vrrp.lever else "")
+    security = "    enable_script_security\n    script_user root\n" if vrrp.check_script else ""
+    check = f"""
+vrrp_script gateway {{
+    script "{_script(router)}"
+    interval {CHECK_INTERVAL}
+    fall {CHECK_FALL}
+    rise {CHECK_RISE}
+}}
+"""
+    definitions = f"global_defs {{\n    router_id {node}\n{fifo}{version}{security}}}\n"
+    return definitions + (lever if vrrp.lever else "") + (check if vrrp.check_script else "")
+
+
+def check_script(router: Router) -> str:
+    """The usual way to watch a gateway, in the shape of Neutron's: only the MASTER can fail.
+
+    So a BACKUP always looks well, and a failed MASTER too as soon as it is none any more.
+    """
+    return f"""#!/bin/sh
+ip -oneline address show dev {router.ha} | grep -qF ' {router.virtual_address} ' || exit 0
+exec ping -n -c 1 -W 1 {UPSTREAM_ADDRESSES[0].split("/")[0]} >/dev/null 2>&1
+"""
+
+
+def _script(router: Router) -> str:
+    return f"{HA_CONFS}/{router.id}/check_gateway.sh"
 
 
 class Keepalived:
@@ -137,6 +164,9 @@ def start(node: Node, router: Router, vrrp: Vrrp) -> Keepalived:
     node.path(directory).mkdir(parents=True, exist_ok=True)
     conf = f"{directory}/keepalived.conf"
     node.path(conf).write_text(configuration(router, node.name, vrrp))
+    if vrrp.check_script:
+        node.path(_script(router)).write_text(check_script(router))
+        node.path(_script(router)).chmod(0o700)
     process = node.start(
         [
             *("ip", "netns", "exec", router.namespace),

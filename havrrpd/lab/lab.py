@@ -22,6 +22,7 @@ from havrrpd.lab.network import (
     make_bridges,
     make_switch,
     plug,
+    slow_down,
     unplug,
 )
 from havrrpd.lab.node import Node
@@ -34,9 +35,11 @@ class Lab:
     """A context manager: up on entry, and nothing of it left after exit, or after its kill -9.
 
     `priorities` gives single nodes another base priority. With `havrrpd=False` only keepalived
-    is started. `havrrpd_config` is appended to each node's havrrpd.toml. `fifo` and `lever` say
-    whether keepalived.conf has the stanza for havrrpd. `keep_logs` leaves the logs of the
-    processes at `logs` when the lab ends by an exception.
+    is started. `health_check` has more keys of that table, `havrrpd_config` is appended to each
+    node's havrrpd.toml. `fifo` and `lever` say whether keepalived.conf has the stanza for havrrpd,
+    `check_script` whether it has a script that checks the gateway. `delay` is one-way, in seconds,
+    on the HA network. `keep_logs` leaves the logs of the processes at `logs` when the lab ends by
+    an exception.
     """
 
     def __init__(
@@ -51,21 +54,32 @@ class Lab:
         priorities: Mapping[str, int] | None = None,
         fifo: bool = True,
         lever: bool = True,
+        check_script: bool = False,
+        delay: float = 0.0,
         havrrpd: bool = True,
         health_interval: float = 1.0,
+        health_check: Mapping[str, float] | None = None,
         havrrpd_config: str = "",
         keep_logs: bool = False,
     ) -> None:
         self.names = tuple(f"network{number}" for number in range(1, nodes + 1))
         self.routers = tuple(Router(number) for number in range(1, routers + 1))
         self.vrrp = Vrrp(
-            base_priority, priorities or {}, advert_int, version, nopreempt, fifo, lever
+            base_priority=base_priority,
+            priorities=priorities or {},
+            advert_int=advert_int,
+            version=version,
+            nopreempt=nopreempt,
+            fifo=fifo,
+            lever=lever,
+            check_script=check_script,
         )
         self.nodes: dict[str, Node] = {}
         self.keepalived: dict[tuple[str, int], Keepalived] = {}  # by node and router number
         self.havrrpd: dict[str, Process] = {}
         self._with_havrrpd = havrrpd
-        self._health_interval = health_interval
+        self._delay = delay
+        self._health_check = {"interval": health_interval, **(health_check or {})}
         self._havrrpd_config = havrrpd_config
         self._keep_logs = keep_logs
         self._stack = contextlib.ExitStack()
@@ -105,16 +119,18 @@ class Lab:
         self.logs = Path(tempfile.mkdtemp(prefix="havrrpd-lab-"))
         self._janitor = _start_janitor(self.logs)
         self._stack.callback(_end_janitor, self._janitor)
-        self._switch = self._new_node("switch")
+        self.switch = self._new_node("switch")
         self._upstream = self._new_node(UPSTREAM)
-        make_switch(self._switch)
-        connect_upstream(self._switch, self._upstream)
+        make_switch(self.switch)
+        connect_upstream(self.switch, self._upstream)
         for number, name in enumerate(self.names, start=1):
             node = self.nodes[name] = self._new_node(name)
             make_bridges(node)
-            connect(self._switch, node)
+            connect(self.switch, node)
             node.shell("".join(make_script(router, number) for router in self.routers))
             daemon.prepare(node, self.routers if self.vrrp.fifo else ())
+        if self._delay:
+            slow_down(self.switch, Network.HA, self.names, self._delay)
 
     def _new_node(self, name: str) -> Node:
         node = Node(name, self.logs)
@@ -147,7 +163,7 @@ class Lab:
     # --- havrrpd ---
 
     def start_havrrpd(self, name: str) -> None:
-        text = daemon.configuration(name, self._health_interval, self._havrrpd_config)
+        text = daemon.configuration(name, self._health_check, self._havrrpd_config)
         self.havrrpd[name] = daemon.start(self.node(name), text)
 
     def stop_havrrpd(self, name: str) -> None:
@@ -168,10 +184,10 @@ class Lab:
         self.plug(Network.PROVIDER, name or UPSTREAM)
 
     def unplug(self, network: Network, name: str) -> None:
-        unplug(self._switch, network, name)
+        unplug(self.switch, network, name)
 
     def plug(self, network: Network, name: str) -> None:
-        plug(self._switch, network, name)
+        plug(self.switch, network, name)
 
     def kill_node(self, name: str) -> None:
         """The node dies, with all its processes and links. It does not come back."""

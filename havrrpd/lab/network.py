@@ -7,10 +7,15 @@ Nothing of it is in the host's network namespace.
 from __future__ import annotations
 
 import subprocess
+import sys
+from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 
+import havrrpd
 from havrrpd.lab.node import Node
-from havrrpd.lab.waiting import LabError
+from havrrpd.lab.switch import READY
+from havrrpd.lab.waiting import LabError, wait_until
 
 
 class Network(StrEnum):
@@ -50,6 +55,18 @@ def connect_upstream(switch: Node, upstream: Node) -> None:
     _lay_cable(switch, port(Network.PROVIDER, UPSTREAM), Network.PROVIDER, upstream, "provider")
     addresses = (f"ip address add {address} dev provider nodad" for address in UPSTREAM_ADDRESSES)
     upstream.shell("\n".join(("ip link set provider up", *addresses)))
+
+
+def slow_down(switch: Node, network: Network, names: Iterable[str], delay: float) -> None:
+    """Replace a network's bridge on the switch by a process that delivers `delay` seconds late."""
+    switch.exec(["ip", "link", "delete", f"br-{network}"])
+    ports = [port(network, name) for name in names]
+    process = switch.start(
+        [sys.executable, "-m", "havrrpd.lab.switch", repr(delay), *ports],
+        log=f"{switch.name}-{network}.log",
+        environment={"PYTHONPATH": str(Path(havrrpd.__file__).parents[1])},
+    )
+    wait_until(lambda: READY in process.log.read_text(), 10.0, f"the switch, see {process.log}")
 
 
 def unplug(switch: Node, network: Network, name: str) -> None:

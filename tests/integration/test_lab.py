@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import havrrpd
-from havrrpd.lab.keepalived import Vrrp, configuration
+from havrrpd.lab.keepalived import Vrrp, check_script, configuration
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.network import Network
 from havrrpd.lab.node import Node
@@ -60,6 +60,17 @@ def pings(lab: Lab, name: str, address: str) -> bool:
     except LabError:
         return False
     return True
+
+
+def round_trips(lab: Lab, address: str) -> list[float]:
+    """Seconds that pings over the HA network took, from the first node."""
+    argv = ["ping", "-n", "-c", "5", "-i", "0.2", address]
+    said = lab.node("network1").exec(["ip", "netns", "exec", lab.routers[0].namespace, *argv])
+    return [float(text) / 1000 for text in re.findall(r"time=([\d.]+) ms", said)]
+
+
+def reaches(lab: Lab, address: str) -> bool:
+    return pings(lab, "network1", address)
 
 
 def says(process: Process, text: str) -> bool:
@@ -227,6 +238,61 @@ def test_a_node_that_is_not_master_sends_nothing_from_the_routers_own_interfaces
         assert min(packets(next_one)) > 0
 
 
+# --- the HA network with delay ---
+
+
+@root
+def test_frames_on_the_ha_network_are_late_by_the_delay_and_by_little_more() -> None:
+    delay = 0.03
+    with Lab(nodes=2, havrrpd=False, delay=delay) as lab:
+        times = round_trips(lab, lab.routers[0].ha_address(2).split("/")[0])
+    assert len(times) == 5
+    assert min(times) >= 2 * delay
+    assert min(times) < 2 * delay + 0.03  # the best of five: a busy machine is late now and then
+
+
+@root
+def test_with_delay_too_a_pulled_ha_cable_stops_the_frames_and_plugged_in_they_pass_again() -> None:
+    with Lab(nodes=3, havrrpd=False, delay=0.002) as lab:
+        second, third = (lab.routers[0].ha_address(number).split("/")[0] for number in (2, 3))
+        wait_until(partial(reaches, lab, second), 5.0, "an answer before")
+        lab.unplug(Network.HA, "network2")
+        assert not reaches(lab, second)
+        assert reaches(lab, third)
+        lab.plug(Network.HA, "network2")
+        wait_until(partial(reaches, lab, second), 5.0, "an answer after")
+
+
+@root
+def test_with_delay_too_a_dead_node_leaves_the_others_on_the_network() -> None:
+    with Lab(nodes=3, havrrpd=False, delay=0.002) as lab:
+        lab.kill_node("network2")
+        address = lab.routers[0].ha_address(3).split("/")[0]
+        wait_until(partial(reaches, lab, address), 5.0, "an answer")
+        assert master(lab) != "network2"
+
+
+@root
+def test_the_late_switch_loses_no_checksum_that_a_sender_left_to_its_card() -> None:
+    """Much data over TCP, which veth hands over in large segments with no checksum of their own."""
+    size = 3_000_000
+    with Lab(nodes=2, havrrpd=False, delay=0.002) as lab:
+        namespace = ["ip", "netns", "exec", lab.routers[0].namespace]
+        address = lab.routers[0].ha_address(1).split("/")[0]
+        lab.node("network1").path("/run/page").mkdir()
+        lab.node("network1").path("/run/page/data").write_bytes(bytes(size))
+        serve = [sys.executable, "-m", "http.server", "--directory", "/run/page", "8000"]
+        lab.node("network1").start([*namespace, *serve], "data.log")
+        read = f"r.urlopen('http://{address}:8000/data', timeout=5).read()"
+        fetch = f"import urllib.request as r; print(len({read}))"
+        argv = [*namespace, sys.executable, "-c", fetch]
+        said = wait_until(lambda: lab.node("network2").exec(argv), 15.0, "the data")
+    assert int(said) == size
+
+
+# --- pages ---
+
+
 @root
 def test_a_nodes_page_is_relayed_to_the_host_and_hangs_up_when_nobody_serves_it() -> None:
     with Lab(nodes=1, havrrpd=False) as lab, Relay(list(lab.nodes.values())) as relay:
@@ -368,6 +434,24 @@ def test_without_fifo_and_lever_the_configuration_names_neither() -> None:
     assert "havrrpd" not in text
     assert "vrrp_version 3" in text
     assert "advert_int 1\n" in text
+
+
+def test_a_check_script_asks_the_gateway_only_where_the_address_is() -> None:
+    text = configuration(Router(1), "network1", Vrrp(fifo=False, lever=False, check_script=True))
+    assert "track_script {\n        gateway\n" in text
+    assert "script_user root\n" in text
+    assert "vrrp_script" not in configuration(Router(1), "network1", Vrrp())
+    address, ping = check_script(Router(1)).splitlines()[1:]
+    assert address.endswith("grep -qF ' 169.254.0.1/24 ' || exit 0")
+    assert " 203.0.113.1 " in ping
+
+
+@root
+def test_with_a_check_script_a_master_without_its_gateway_gives_the_role_up() -> None:
+    with Lab(havrrpd=False, lever=False, fifo=False, check_script=True) as lab:
+        holder = wait_until(lambda: one_holder(lab), 15.0, "a MASTER, once the script succeeded")
+        lab.break_gateway(holder)
+        wait_until(lambda: one_holder(lab) not in (holder, None), 20.0, "another MASTER")
 
 
 def test_a_priority_of_its_own_and_preemption_are_written_for_the_node() -> None:
