@@ -1,12 +1,12 @@
 """Why this node is or is not MASTER of a router, and what comes next, in sentences.
 
-For an operator who was paged: first the state and why, then what is wrong, then what the election
-waits for, last what nobody watches. Only what the record of the router holds is said.
+For an operator who was paged: first the state and who is MASTER, then what is wrong, what the
+election waits for, the priority, and what nobody watches. Only what the record holds is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from havrrpd.core import explain_election, explain_problems
@@ -28,20 +28,24 @@ from havrrpd.core.wording import REASONS, duration, listing
 
 def explain(router: Router, now: float) -> tuple[str, ...]:
     """The sentences, the most important first; there is always one."""
+    if not router.instances:
+        nothing = f"{router.state}: no VRRP instance of this router is known here."
+        return (nothing, *explain_problems.sentences(router, now))
     return (
-        *_states(router, now),
+        *_of_each(router, now, _state),
         *explain_problems.sentences(router, now),
         *explain_election.sentences(router, now),
+        *_of_each(router, now, _chances),
         *explain_problems.unwatched(router),
     )
 
 
-def _states(router: Router, now: float) -> Iterator[str]:
-    if not router.instances:
-        yield f"{router.state}: no VRRP instance of this router is known here."
+def _of_each(
+    router: Router, now: float, tell: Callable[[Router, Instance, float], Iterator[str]]
+) -> Iterator[str]:
     for instance in router.instances:
         about = f"{instance.config.name}: " if len(router.instances) > 1 else ""
-        for sentence in _state(router, instance, now):
+        for sentence in tell(router, instance, now):
             yield about + sentence
 
 
@@ -49,9 +53,11 @@ def _state(router: Router, instance: Instance, now: float) -> Iterator[str]:
     yield _since(instance, now)
     match instance.state:
         case State.MASTER:
-            yield from _as_master(router, instance, now)
+            yield from (_heard(router, master, now) for master in instance.masters)
         case State.BACKUP:
-            yield from _as_backup(router, instance, now)
+            yield from (_heard(router, master, now) for master in instance.masters)
+            if router.wire_watched and not instance.masters:
+                yield from _nobody_heard(router, instance, now)
         case State.FAULT:
             yield from _as_fault(router, instance)
         case State.STOPPED:
@@ -85,25 +91,6 @@ def _reason(last: Transition) -> str:
     return REASONS[last.cause]
 
 
-def _as_master(router: Router, instance: Instance, now: float) -> Iterator[str]:
-    resigned = instance.evidence.own_resigned >= instance.last_sent
-    if router.wire_watched and instance.priority_seen is not None and not resigned:
-        ago = duration(now - instance.last_sent)
-        yield f"Its last advert went out {ago} ago, with priority {instance.priority_seen}."
-    yield _priority(router, instance)
-    yield from (_heard(router, master, now) for master in instance.masters)
-
-
-def _as_backup(router: Router, instance: Instance, now: float) -> Iterator[str]:
-    if instance.masters:
-        yield from (_heard(router, master, now) for master in instance.masters)
-    elif router.wire_watched:
-        yield from _nobody_heard(router, instance, now)
-    yield _priority(router, instance)
-    if instance.masters:
-        yield _would_follow(router, instance)
-
-
 def _heard(router: Router, master: MasterHeard, now: float) -> str:
     of_tried = has_room(router) and master.priority in TRIED
     return (
@@ -126,6 +113,19 @@ def _nobody_heard(router: Router, instance: Instance, now: float) -> Iterator[st
     else:
         heard = f"is heard; the last advert of one came {_ago(last, now)}"
     yield f"No MASTER {heard}: keepalived takes the role {then}."
+
+
+def _chances(router: Router, instance: Instance, now: float) -> Iterator[str]:
+    """With what priority it stands in the election, and what that is good for."""
+    if instance.state not in (State.MASTER, State.BACKUP):
+        return
+    yield _priority(router, instance)
+    if instance.state is State.BACKUP and instance.masters:
+        yield _would_follow(router, instance)
+    resigned = instance.evidence.own_resigned >= instance.last_sent
+    if instance.state is State.MASTER and instance.priority_seen is not None and not resigned:
+        ago = _ago(instance.last_sent, now)
+        yield f"Its last advert, {ago}, said priority {instance.priority_seen}."
 
 
 def _would_follow(router: Router, instance: Instance) -> str:

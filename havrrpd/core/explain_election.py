@@ -20,7 +20,7 @@ from havrrpd.core.wording import REASONS, counted, duration, listing, mend_lever
 
 
 def sentences(router: Router, now: float) -> Iterator[str]:
-    alive = router.pid is not None and bool(router.instances)
+    alive = router.pid is not None
     if alive:
         yield from _gateways(router)
         yield from _phase(router, now)
@@ -54,10 +54,10 @@ def _check(router: Router, check: GatewayCheck) -> str:
     address, missed = check.gateway.address, check.failures_in_a_row
     health_check = router.settings.health_check
     if check.verdict is Verdict.LOST and check.successes_in_a_row:
-        answered = f"{check.successes_in_a_row} of the {health_check.rise} answers that restore it"
-        return f"{address} is lost, and has given {answered}"
+        answered = f"{check.successes_in_a_row} of {health_check.rise} probes"
+        return f"{address} is lost (answered {answered} that restore it)"
     if check.verdict is Verdict.LOST:
-        return f"{address} is lost, and has missed {counted(missed, 'probe', 'probes')} in a row"
+        return f"{address} is lost (missed {counted(missed, 'probe', 'probes')} in a row)"
     if missed:
         return f"{address} has missed {missed} of the {health_check.fall} probes that lose it"
     return (
@@ -132,7 +132,8 @@ def _serving(router: Router, now: float) -> str:
     if why := refusal(router):
         return f"This node can't give the role up: {why}."
     if health_check.interval == 0 or not router.wire_watched:
-        return "This node resigns for a drain or a failover, and for nothing else."
+        asked = "a failover" if election.draining else "a drain or a failover"
+        return f"This node resigns for {asked}, and for nothing else."
     which = "a gateway misses" if health_check.require == "all" else "every gateway misses"
     lost = (
         f"{which} {counted(health_check.fall, 'probe', 'probes')} in a row "
@@ -151,7 +152,7 @@ def _serving(router: Router, now: float) -> str:
 
 
 def _turn(router: Router) -> str:
-    return f"This is turn {router.election.turns + 1} of this node in the present outage"
+    return f"This is turn {router.election.turns + 1} of this node in this outage"
 
 
 # --- the round ---
@@ -168,7 +169,7 @@ def _round(router: Router, now: float) -> Iterator[str]:
         yield from _tried(router, now)
     elif router.state is State.BACKUP and election.turns:
         turns = counted(election.turns, "turn", "turns")
-        yield f"It failed {turns} in the present outage, and is untried in the round that runs now."
+        yield f"It failed {turns} in an outage not known to be over, and is untried in this round."
 
 
 def _tried(router: Router, now: float) -> Iterator[str]:
