@@ -81,12 +81,11 @@ def _having_waited(router: Router, event: AdvertHeard, election: Election, now: 
 
 def _outage_is_over(before: Router, router: Router, event: AdvertHeard, now: float) -> bool:
     """Whether that MASTER has held the role for longer than a failing turn, or says it is well."""
-    master = _master(router, event)
-    earlier = _master(before, event)
-    if earlier and earlier.priority in TRIED and event.priority >= TRIED.stop:
-        return True
-    if master is None:
+    earlier, master = _master(before, event), _master(router, event)
+    if earlier is None or master is None or master.first_heard != earlier.first_heard:
         return False
+    if earlier.priority in TRIED and master.priority >= TRIED.stop:
+        return True
     longest_turn = dwell(router, router.election.turns + 1) + master.advert_int
     return now - master.first_heard > longest_turn
 
