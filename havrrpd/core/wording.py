@@ -27,9 +27,9 @@ _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 def duration(seconds: float) -> str:
     """As 0.4 s, 12 s, 3 min 20 s; what is over is 0 s."""
     seconds = max(0.0, seconds)
-    if seconds < 0.995:
+    if seconds < 1:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + " s"
-    if seconds < 9.95:
+    if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
     for size, unit, small_size, small_unit in _UNITS:

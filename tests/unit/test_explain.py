@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from havrrpd.core.explain import explain
 from havrrpd.core.explain_problems import sentences as problem_sentences
 from havrrpd.core.messages import (
     AddressRemoved,
+    AdvertHeard,
     DrainChanged,
     Event,
     FailoverRequested,
@@ -23,13 +25,14 @@ from havrrpd.core.messages import (
     Stopping,
     WireWatched,
 )
-from havrrpd.core.model import Phase, Problem, Router, Settings, Word
+from havrrpd.core.model import Gateway, Phase, Problem, Router, Settings, Word
 from havrrpd.core.priority import effective_priority
 from havrrpd.core.wording import duration
 from tests.support import (
     CHECKED,
     CONFIG,
     EXCLUDED,
+    GATEWAY,
     INSTANCE,
     LEVER,
     Driven,
@@ -54,6 +57,7 @@ TRIED = (
     "lasts."
 )
 UNDRAIN = "`havrrpd undrain` ends the drain."
+LAST_RESORT = "This node is drained, and MASTER all the same, as the last resort."
 WITHOUT_CHECK = "Its gateways are not checked: health_check.interval is 0."
 STANZA = "add what `havrrpd keepalived stanza r1` prints, and reload keepalived."
 FAULT_KEPT = "FAULT for 0 s: its gateways were lost (gateway_lost)."
@@ -130,6 +134,35 @@ def test_a_master_without_a_gateway_says_so() -> None:
     assert said(driven)[1] == (
         "Its gateways are not checked: none is configured, and no default route was found."
     )
+
+
+def test_of_two_gateways_only_the_lost_one_is_complained_of() -> None:
+    other = IPv4Address("203.0.113.2")
+    check = replace(CHECKED, gateways=(GATEWAY, other))
+    driven = Driven(BARE, check, sends=True).as_master()
+    lose_gateway(driven.feed(reply(0.0, Gateway(other, "qg-1"))), 0.0)
+    assert said(driven)[1:4:2] == [
+        LOST,
+        "Its gateways, checked every 1 s: 203.0.113.1 is lost (missed 3 probes in a row) and "
+        "203.0.113.2 answers.",
+    ]
+
+
+def test_where_any_gateway_is_enough_every_one_must_be_lost() -> None:
+    driven = Driven(health_check=replace(CHECKED, require="any"), sends=True).as_master()
+    assert said(driven)[2] == (
+        "This node resigns when every gateway misses 3 probes in a row (2 s)."
+    )
+
+
+def test_a_hung_master_checks_nothing() -> None:
+    driven = Driven(health_check=CHECKED).as_master().send(at=1.0).wait_until(4.0)
+    assert said(driven)[2] == "Its gateways are not checked while it sends no adverts."
+
+
+def test_a_last_advert_that_resigned_is_not_shown_as_one_of_a_master() -> None:
+    driven = Driven().as_master().send(150).send(0)
+    assert said(driven)[-1] == untried(driven)
 
 
 def test_a_master_that_was_found_and_not_made_is_master_for_at_least_that_long() -> None:
@@ -346,6 +379,18 @@ def test_a_backup_says_who_is_master_and_what_would_make_it_master() -> None:
     ]
 
 
+def test_of_two_masters_the_stronger_one_must_go() -> None:
+    driven = Driven().as_backup().hear(140)
+    driven.feed(AdvertHeard("ha-1", 1, IPv4Address("169.254.192.3"), 120, 1.0))
+    assert said(driven)[1:3] == [PEER_HEARD, PEER_HEARD.replace("2.2", "2.3").replace("140", "120")]
+    assert said(driven)[4] == follows(effective_priority(driven.router, driven.instance))
+
+
+def test_without_room_no_priority_is_that_of_a_tried_node() -> None:
+    driven = Driven(configured(replace(INSTANCE, priority=20))).as_backup().hear(16)
+    assert said(driven)[1] == PEER_HEARD.replace("140", "16")
+
+
 def test_a_backup_whose_master_just_resigned_takes_the_role_after_its_skew_time() -> None:
     driven = Driven().as_backup().hear(0, at=5.0)
     skew = (256 - effective_priority(driven.router, driven.instance)) / 256
@@ -420,9 +465,10 @@ def test_a_drained_node_is_the_last_resort() -> None:
     driven.hear(0, at=5.0).promote()
     assert said(driven)[2:5] == [
         "This node resigns for a failover, and for nothing else.",
-        "This node is drained, and MASTER all the same, as the last resort.",
+        LAST_RESORT,
         UNDRAIN,
     ]
+    assert said(driven.feed(Stopping()))[3] == LAST_RESORT
 
 
 def test_a_drain_that_can_not_be_carried_out_says_why() -> None:
