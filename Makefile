@@ -5,7 +5,7 @@ PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump python3-ven
 PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test lint bench root
+.PHONY: demo test lint bench round-robin root
 
 demo: .venv/.installed
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
@@ -20,6 +20,10 @@ lint: .venv/.installed
 
 bench: root .venv/.installed
 	@$(PYTHON) tests/bench/run.py
+
+# About 20 minutes; `make round-robin OPTIONS=--quick` takes two.
+round-robin: root .venv/.installed
+	@$(PYTHON) -m tests.bench.round_robin $(OPTIONS)
 
 root:
 	@test "$$(id -u)" = 0 || { echo "This needs root, for network namespaces of its own: sudo make test" >&2; exit 1; }

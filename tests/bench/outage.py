@@ -1,0 +1,117 @@
+"""One outage on a lab, with real keepalived: every gateway is lost, then one returns, then all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from havrrpd.lab.lab import Lab
+from havrrpd.lab.waiting import LabError, wait_until
+from tests.bench.turns import Turn, counts, turns
+from tests.bench.wire import Sent, Wire
+
+# Turns without gateways end quickly and none lasts longer than the one before: what is measured
+# is the order of the turns, not their length.
+HEALTH_INTERVAL = 0.5
+HEALTH_CHECK = {"timeout": 0.2, "retry_interval": 0.1, "fall": 2, "rise": 2}
+TIME_TO_LOSE = 0.3
+MAX_DWELL = 0.3
+HAVRRPD_CONFIG = f"[election]\nmax_dwell = {MAX_DWELL}\n"
+
+STEADY_LIMIT = 30.0
+TURN_LIMIT = 15.0  # seconds; with a check script a turn takes about 5
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """After one gateway returned: how many turns of others until its node was MASTER, if ever.
+
+    `kept`: nobody else had a turn from then on. `moved`: turns after the other gateways returned.
+    """
+
+    node: str
+    turns_before: int | None
+    kept: bool = False
+    moved: int = 0
+
+
+class Outage:
+    """Begins with the constructor, which waits for a steady lab before."""
+
+    def __init__(self, lab: Lab, wire: Wire) -> None:
+        self._lab, self._wire = lab, wire
+        wait_until(self._is_steady, STEADY_LIMIT, "one MASTER that reaches its gateways")
+        lab.break_gateway()
+        self.began = time.time()
+
+    def adverts(self) -> list[Sent]:
+        """Since the outage began, and the last one before: it tells whose turn that was."""
+        adverts = self._wire.adverts()
+        before = [sent for sent in adverts if sent.at < self.began]
+        return adverts[len(before[:-1]) :]
+
+    def turns(self) -> list[Turn]:
+        return turns(self.adverts())
+
+    def wait_turns(self, count: int) -> list[Turn]:
+        """The first `count` turns, as soon as they have ended: only then it is clear whose."""
+        limit = STEADY_LIMIT + count * TURN_LIMIT
+        wait_until(lambda: len(self.turns()) > count, limit, f"{count} turns")
+        return self.turns()[:count]
+
+    def gateway_returns(self, watched: float) -> Returned:
+        """The gateway returns for one node that is not MASTER, and later for all the others.
+
+        Watches both repairs for so many seconds each.
+        """
+        for name in self._lab.names:
+            self._lab.break_gateway(name)
+        self._lab.heal_gateway()  # it is there again, and every cable to it is out
+        node = self._who_waits_longest()
+        self._lab.heal_gateway(node)
+        returned = time.time()
+        most = 5 * len(self._lab.names)
+
+        def over() -> bool:
+            after = self._nodes_after(returned)
+            return node in after or len(after) > most
+
+        wait_until(over, STEADY_LIMIT + most * TURN_LIMIT, f"a turn of {node}")
+        time.sleep(watched)  # the measurement itself: a stretch in which nothing should happen
+        after = self._nodes_after(returned)
+        if node not in after:
+            return Returned(node, None)
+        before = after.index(node)
+        healed = time.time()
+        for name in self._lab.names:
+            self._lab.heal_gateway(name)
+        time.sleep(watched)
+        return Returned(node, before, after[before:] == [node], len(self._nodes_after(healed)))
+
+    def _who_waits_longest(self) -> str:
+        """As a turn begins: a node that had fewer turns than others, or whose turn just ended."""
+        while True:
+            ended = self.wait_turns(len(self.turns()))
+            master = self.turns()[-1].node
+            had = counts(ended, self._lab.names)
+            fewest = min(had, key=had.__getitem__)
+            starved = max(had.values()) - had[fewest] > 1
+            chosen = fewest if starved else ended[-1].node
+            if chosen != master:
+                return chosen
+
+    def _nodes_after(self, at: float) -> list[str]:
+        return [turn.node for turn in self.turns() if turn.begins > at]
+
+    def _is_steady(self) -> bool:
+        holders = self._lab.holders()
+        if len(holders) != 1:
+            raise LabError(f"the addresses are on {holders or 'no node'}")
+        return all(self._knows(name, holders[0]) for name in self._lab.havrrpd)
+
+    def _knows(self, name: str, holder: str) -> bool:
+        """Whether the node's havrrpd has found the router, and on the MASTER its gateways."""
+        router = self._lab.node(name).status()["routers"][0]
+        if name == holder:
+            return bool(router["state"] == "MASTER" and router["connectivity"] == "reachable")
+        return bool(router["state"] == "BACKUP")
