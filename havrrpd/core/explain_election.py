@@ -143,7 +143,7 @@ def _serving(router: Router, now: float) -> str:
         return f"This node resigns when {lost}."
     began = f"began {duration(now - election.turn_since)} ago"
     if preempts(router):
-        return f"{_turn(router)}; it {began}: this node resigns when {lost}."
+        return f"{_turn(router)}; it {began}: this node resigns when {lost}, at the earliest."
     lasts = duration(dwell(router, election.turns))
     return (
         f"{_turn(router)}; it {began} and lasts at least {lasts}: after that this node resigns "

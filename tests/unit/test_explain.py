@@ -346,7 +346,7 @@ def test_where_preemption_rules_it_is_the_return_that_waits() -> None:
     driven.hear(0, at=4.0).promote()
     assert said(driven)[2] == (
         "This is turn 2 of this node in this outage; it began 0 s ago: this node resigns "
-        "when a gateway misses 3 probes in a row (2 s)."
+        "when a gateway misses 3 probes in a row (2 s), at the earliest."
     )
 
 
