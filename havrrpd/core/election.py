@@ -90,16 +90,19 @@ def _drained(router: Router, now: float) -> tuple[Router, list[Action]]:
 def _turn_failed(router: Router, now: float) -> tuple[Router, list[Action]]:
     """The gateways are lost: resign, but not before the turn has lasted long enough.
 
-    With preemption it is the return that waits, not the end of the turn.
+    With preemption it is the return that waits, not the end of the turn; but a node that was
+    elected as a tried one stays: nobody untried was left.
     """
     if refusal(router) is not None or not router.wire_watched:
         return _no_longer_dwelling(router), []  # deaf, nobody could see who follows
     election = router.election
     due = (election.turn_since or 0.0) + dwell(router, election.turns)
-    waits_after = preempts(router) and election.phase is not Phase.ALONE
+    waits_after = preempts(router) and not election.tried
     if election.turns and now < due and not waits_after:
         phase = Phase.DWELLING if election.phase is Phase.STEADY else election.phase
-        return replace(router, election=replace(election, phase=phase, retry_due=due)), []
+        if (election.phase, election.retry_due) != (phase, due):
+            router = replace(router, election=replace(election, phase=phase, retry_due=due))
+        return router, []
     return resign(router, Cause.GATEWAY_LOST, now)
 
 

@@ -85,6 +85,11 @@ def restored(router: Router) -> bool:
 
 def gateways_of(router: Router) -> tuple[Gateway, ...]:
     """Those configured, else the next hops of virtual_routes, else the default routes."""
+    return _named_gateways(router) or router.default_gateways
+
+
+def _named_gateways(router: Router) -> tuple[Gateway, ...]:
+    """Those that somebody wrote down."""
     if configured := router.settings.health_check.gateways:
         return tuple(_configured_gateway(router, address) for address in configured)
     hops = {
@@ -93,7 +98,7 @@ def gateways_of(router: Router) -> tuple[Gateway, ...]:
         for route in instance.config.virtual_routes
         if route.via is not None
     }
-    return tuple(hops) or router.default_gateways
+    return tuple(hops)
 
 
 def _configured_gateway(router: Router, address: IPAddress) -> Gateway:
@@ -130,7 +135,7 @@ def _counted(router: Router, event: GatewayProbed) -> Router:
 
 
 def _list_routes_if_due(router: Router, now: float) -> tuple[Router, tuple[Action, ...]]:
-    if gateways_of(replace(router, default_gateways=())):
+    if _named_gateways(router):
         return replace(router, routes_due=None) if router.routes_due is not None else router, ()
     if router.routes_due is not None and now < router.routes_due:
         return router, ()

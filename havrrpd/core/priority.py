@@ -77,7 +77,7 @@ def tried_by(router: Router, found: int) -> int | None:
 def moved_on(router: Router, taken: int) -> int:
     """The next `Election.moved_on` that keeps the untried priority away from a taken one."""
     before = router.election.moved_on
-    if preempts(router) or not has_room(router):
+    if taken in TRIED or preempts(router) or not has_room(router):
         return before
     base = base_priority(router)
     for candidate in range(before, before + MOST_MOVES):

@@ -47,8 +47,9 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
     election = router.election
     if election.phase is Phase.ALONE:
         election = replace(election, phase=Phase.STEADY)
-    if event.priority not in TRIED:
-        election = replace(election, moved_on=moved_on(router, event.priority))
+    moved = moved_on(router, event.priority)
+    if moved != election.moved_on:
+        election = replace(election, moved_on=moved)
     if not (election.tried or election.turns):
         return election
     over = _outage_is_over(before, router, event, now)

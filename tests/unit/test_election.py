@@ -332,9 +332,20 @@ def test_no_deadline_of_the_election_outlives_its_reason() -> None:
 
 
 def test_a_preempting_node_ends_a_bad_turn_at_once() -> None:
+    driven = outage(Driven(PREEMPTING, CHECKED, sends=True)).fault()
+    for second in range(3, 15):
+        driven.hear(100, at=second)
+    driven.promote()
+    lose_gateway(driven, 15.0)
+    assert driven.lever == -254
+
+
+def test_a_preempting_node_that_was_elected_as_tried_stays_for_its_dwell() -> None:
     driven = outage(Driven(PREEMPTING, CHECKED, sends=True)).fault().hear(100, at=2.6)
-    driven.hear(100, at=8.0).hear(0, at=20.0).promote()
-    lose_gateway(driven, 20.0)
+    driven.hear(0, at=4.0).promote()
+    lose_gateway(driven, 4.0)
+    assert driven.router.election.phase is Phase.DWELLING
+    driven.wait_until(8.0)
     assert driven.lever == -254
 
 

@@ -1,0 +1,264 @@
+"""The six promises of the design, watched after every call of the agenda.
+
+Some hold at any time (one MASTER, never none). The others speak of what must follow while nothing
+else happens: each `disturbed` begins their count anew. `calm` tells what may be expected: after
+nothing but changed gateways everything at once, after crashes, stalls and losses once they were
+forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from havrrpd.core.model import Cause
+from havrrpd.core.priority import TRIED
+from tests.simulation.world import RESTART, Node, World
+
+TIE = 0.1  # seconds in which the loser of a tie has seen that it lost
+
+
+class InvariantBrokenError(Exception):
+    """Names the invariant, the moment and what was seen."""
+
+    def __init__(self, invariant: str, at: float, seen: str) -> None:
+        super().__init__(invariant, at, seen)
+        self.invariant, self.at, self.seen = invariant, at, seen
+
+    def __str__(self) -> str:
+        return f"{self.invariant} broken at {self.at:.3f} s: {self.seen}"
+
+
+@dataclass(slots=True)
+class Turn:
+    """One spell as MASTER."""
+
+    node: Node
+    began: float
+    tried: bool  # at a priority of the tried: it begins a round
+
+
+@dataclass(slots=True)
+class Calm:
+    """What happened since the last disturbance."""
+
+    since: float
+    strict: bool
+    turns: list[Turn] = field(default_factory=list)
+    failed: list[tuple[float, Node]] = field(default_factory=list)  # resignations for a gateway
+    good_since: float | None = None  # a node that reaches its gateway is MASTER
+
+
+class Invariants:
+    """Watches a world; raises InvariantBrokenError."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.blips = 0  # elections that made two masters for a moment
+        self.turns = 0
+        self._strict = True
+        self._calm = Calm(0.0, strict=True)
+        self._masters: tuple[Node, ...] = ()
+        self._two_since: float | None = None
+        self._none_since = 0.0
+        world.watch.resigned = self._resigned
+        world.watch.checked = self._checked
+
+    def disturbed(self, *, gateways_only: bool = False) -> None:
+        """Something was done to the world."""
+        self._strict = self._strict and gateways_only and not self.world.scenario.loss
+        self._calm = Calm(self.world.agenda.now, self._strict)
+        self._two_since = None
+        self._none_since = self.world.agenda.now
+
+    # --- what is seen ---
+
+    def _checked(self) -> None:
+        masters = tuple(node for node in self.world.nodes if self._serves(node))
+        if masters != self._masters:
+            self._changed(masters)
+        self._one_master()
+        self._some_master()
+        self._everyone_in_time()
+
+    def _serves(self, node: Node) -> bool:
+        return node.is_master
+
+    def _changed(self, masters: tuple[Node, ...]) -> None:
+        now = self.world.agenda.now
+        for node in masters:
+            if node not in self._masters:
+                assert node.keepalived is not None
+                tried = node.keepalived.priority in TRIED
+                self._began(Turn(node, now, tried))
+        for node in self._masters:
+            if node not in masters:
+                self._ended(node)
+        if len(masters) > 1 and len(self._masters) == 1:
+            self.blips += 1
+        self._stays_put(masters)
+        self._masters = masters
+        together = self._together(masters)
+        self._two_since = None if len(together) < 2 else self._two_since or now
+        self._none_since = now
+
+    def _began(self, turn: Turn) -> None:
+        self.turns += 1
+        self._calm.turns.append(turn)
+
+    def _ended(self, node: Node) -> None:
+        """The loser of a tie had no turn."""
+        turns = self._calm.turns
+        last = next((turn for turn in reversed(turns) if turn.node is node), None)
+        if last and self.world.agenda.now - last.began < TIE:
+            turns.remove(last)
+            self.turns -= 1
+
+    def _resigned(self, node: Node, cause: Cause) -> None:
+        if cause is not Cause.GATEWAY_LOST:
+            return
+        now, calm = self.world.agenda.now, self._calm
+        calm.failed.append((now, node))
+        self._gateway_found(node)
+        self._one_turn_a_round()
+        self._ever_rarer(node)
+
+    # --- (1) ---
+
+    def _one_master(self) -> None:
+        limit = 3 * self.world.scenario.advert_int + 1.0
+        if self._two_since is not None and self.world.agenda.now - self._two_since > limit:
+            names = [node.name for node in self._together(self._masters)]
+            self._broken("1 one master", f"{names} for {limit} s")
+
+    # --- (2) ---
+
+    def _gateway_found(self, node: Node) -> None:
+        """While some node reaches its gateways, one that does is MASTER within nodes - 1 turns."""
+        able = self._able()
+        good = [other for other in able if other.gateway]
+        if not good or self.world.scenario.preempt or not self._one_group(able):
+            return
+        if any(other.draining for other in able):
+            return
+        limit = len(able) - 1 if self._calm.strict else 2 * len(able)
+        failed = [n for at, n in self._calm.failed if at > self._calm.since + self._known_after()]
+        if len(failed) > limit:
+            names = [other.name for other in failed]
+            self._broken("2 gateway found", f"turns of {names}, {[o.name for o in good]} is good")
+        if node.gateway and self.world.agenda.now > self._calm.since + self._known_after():
+            self._broken("5 stays put", f"{node.name} resigned, and it reaches its gateway")
+
+    # --- (3) ---
+
+    def _one_turn_a_round(self) -> None:
+        """In a full outage every living node has one turn a round."""
+        able = self._able()
+        if any(node.gateway or node.draining for node in able) or self.world.scenario.preempt:
+            return
+        if self.world.scenario.loss or not self._one_group(able):
+            return
+        settled = self._calm.turns[0 if self._calm.strict else 2 * len(able) :]
+        for got in _rounds(settled):
+            names = [node.name for node in got]
+            if len(set(names)) < len(names):
+                self._broken("3 one turn a round", f"{names} of {[n.name for n in able]}")
+        finished = _rounds(settled)[:-1]
+        for got in finished:
+            if len(got) != len(able):
+                names = [node.name for node in got]
+                self._broken("3 one turn a round", f"{names} of {[n.name for n in able]}")
+
+    def _everyone_in_time(self) -> None:
+        """(2) and (3) once more, for a node that keeps the role instead of failing its turn."""
+        able, now, scenario = self._able(), self.world.agenda.now, self.world.scenario
+        a_turn = scenario.max_dwell + 2 * self._known_after() + 2 * scenario.advert_int
+        limit = (1 if self._calm.strict else 2) * (len(able) + 1) * a_turn
+        if now - self._calm.since < limit or scenario.preempt or scenario.loss:
+            return
+        if any(node.draining for node in able) or not self._one_group(able):
+            return
+        good = [node for node in able if node.gateway]
+        served = {turn.node for turn in self._calm.turns} | set(self._masters)
+        if good and not any(node in good for node in self._masters):
+            self._broken("2 gateway found", f"no {[n.name for n in good]} within {limit:.0f} s")
+        if not good and len(able) > 1 and not served.issuperset(able):
+            missed = [node.name for node in able if node not in served]
+            self._broken("3 one turn a round", f"no turn of {missed} within {limit:.0f} s")
+
+    # --- (4) ---
+
+    def _ever_rarer(self, node: Node) -> None:
+        """A node alone tries ever more rarely, and so does one that comes back by preemption."""
+        failed = [at for at, of in self._calm.failed if of is node]
+        alone = self._able() == [node] and len(failed) == len(self._calm.failed)
+        if len(failed) < 3 or not (alone or self.world.scenario.preempt):
+            return
+        last, before = failed[-1] - failed[-2], failed[-2] - failed[-3]
+        scenario = self.world.scenario
+        shortest = min(before * 1.2, scenario.max_dwell * 0.8)
+        if last < shortest:
+            self._broken("4 ever rarer", f"attempts after {before:.1f} and {last:.1f} s")
+
+    # --- (5) ---
+
+    def _stays_put(self, masters: tuple[Node, ...]) -> None:
+        """A MASTER that reaches its gateway keeps the role while nothing else happens."""
+        if self.world.scenario.preempt or not self._settled():
+            return
+        for node in self._masters:
+            good = node.gateway and not node.draining and node in self._able()
+            if good and len(self._masters) == 1 and node not in masters:
+                self._broken("5 stays put", f"{node.name} is no longer MASTER")
+
+    # --- (6) ---
+
+    def _some_master(self) -> None:
+        """A node that could serve is not left waiting for ever."""
+        if self._masters:
+            return
+        scenario = self.world.scenario
+        longest = 3 * scenario.advert_int + max(1.0, scenario.advert_int)
+        limit = 2 * longest + 1.0 + RESTART + 2.0
+        if self.world.agenda.now - self._none_since > limit and self._able():
+            self._broken("6 some master", f"none for {limit:.1f} s")
+
+    # --- of nodes ---
+
+    def _able(self) -> list[Node]:
+        """Nodes that could be MASTER, and whose havrrpd can see to it."""
+        return [
+            node
+            for node in self.world.nodes
+            if node.alive and node.keepalived and node.daemon and node.link
+        ]
+
+    def _one_group(self, nodes: Iterable[Node]) -> bool:
+        return not any(node.cut for node in nodes)
+
+    def _together(self, masters: Iterable[Node]) -> list[Node]:
+        """Those that hear each other and run."""
+        now = self.world.agenda.now
+        return [m for m in masters if not m.cut and m.link and m.stalled_until <= now]
+
+    def _known_after(self) -> float:
+        """How long what was seen of a gateway before still counts."""
+        check = self.world.scenario.health_check
+        return check.interval + check.rise * check.retry_interval + check.timeout
+
+    def _settled(self) -> bool:
+        return self.world.agenda.now > self._calm.since + self._known_after() + 6.0
+
+    def _broken(self, invariant: str, seen: str) -> None:
+        raise InvariantBrokenError(invariant, self.world.agenda.now, seen)
+
+
+def _rounds(turns: list[Turn]) -> list[list[Node]]:
+    """The turns by round; what came before the first new round is left out."""
+    rounds: list[list[Node]] = []
+    for turn in turns:
+        if turn.tried:
+            rounds.append([])
+        if rounds:
+            rounds[-1].append(turn.node)
+    return rounds
