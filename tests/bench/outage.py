@@ -35,13 +35,17 @@ class Returned:
     moved: int = 0
 
 
-class Outage:
-    """Begins with the constructor, which waits for a steady lab before."""
+def steady(lab: Lab) -> str:
+    """Wait until one node is MASTER and every havrrpd that runs knows it; returns the MASTER."""
+    return wait_until(lambda: _known_master(lab), STEADY_LIMIT, "one MASTER with its gateways")
 
-    def __init__(self, lab: Lab, wire: Wire) -> None:
+
+class Outage:
+    """Begins with the constructor: for one node, or for all."""
+
+    def __init__(self, lab: Lab, wire: Wire, node: str | None = None) -> None:
         self._lab, self._wire = lab, wire
-        wait_until(self._is_steady, STEADY_LIMIT, "one MASTER that reaches its gateways")
-        lab.break_gateway()
+        lab.break_gateway(node)
         self.began = time.time()
 
     def adverts(self) -> list[Sent]:
@@ -103,15 +107,22 @@ class Outage:
     def _nodes_after(self, at: float) -> list[str]:
         return [turn.node for turn in self.turns() if turn.begins > at]
 
-    def _is_steady(self) -> bool:
-        holders = self._lab.holders()
-        if len(holders) != 1:
-            raise LabError(f"the addresses are on {holders or 'no node'}")
-        return all(self._knows(name, holders[0]) for name in self._lab.havrrpd)
 
-    def _knows(self, name: str, holder: str) -> bool:
-        """Whether the node's havrrpd has found the router, and on the MASTER its gateways."""
-        router = self._lab.node(name).status()["routers"][0]
-        if name == holder:
-            return bool(router["state"] == "MASTER" and router["connectivity"] == "reachable")
-        return bool(router["state"] == "BACKUP")
+def _known_master(lab: Lab) -> str | None:
+    holders = lab.holders()
+    if len(holders) != 1:
+        raise LabError(f"the addresses are on {holders or 'no node'}")
+    (master,) = holders
+    known = all(_knows(lab, name, name == master) for name in lab.havrrpd)
+    return master if known else None
+
+
+def _knows(lab: Lab, name: str, is_master: bool) -> bool:
+    """Whether the node's havrrpd has found the router, and as MASTER its gateways."""
+    routers = lab.node(name).status()["routers"]
+    if not routers:
+        return False
+    state, connectivity = routers[0]["state"], routers[0]["connectivity"]
+    return bool(
+        (state, connectivity) == ("MASTER", "reachable") if is_master else state == "BACKUP"
+    )

@@ -104,6 +104,7 @@ def _options() -> argparse.Namespace:
 
 def _measure(case: Case, turns: int) -> Measured:
     with _lab(case) as lab, Wire(lab) as wire:
+        outage.steady(lab)
         running = Outage(lab, wire)
         taken = running.wait_turns(turns)
         adverts = [sent for sent in running.adverts() if sent.at <= _end(running, turns)]

@@ -69,9 +69,9 @@ class Wire:
         for tap in self._taps:
             tap.close()
 
-    def adverts(self, since: float = 0.0, vrid: int = 1) -> list[Sent]:
-        """One router's adverts from a time on, in the order in which they were sent."""
-        found = (sent for sent in list(self._adverts) if sent.at >= since and sent.vrid == vrid)
+    def adverts(self, since: float = 0.0) -> list[Sent]:
+        """All adverts from a time on, in the order in which they were sent."""
+        found = (sent for sent in list(self._adverts) if sent.at >= since)
         return sorted(found, key=lambda sent: sent.at)
 
     def _collect(self) -> None:
