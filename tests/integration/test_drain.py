@@ -15,7 +15,10 @@ from tests.integration.watched import Watched, watched
 
 pytestmark = pytest.mark.root
 
-QUICK_CHECK = """
+QUICK = """
+[election]
+max_dwell = 1.0
+
 [[router]]
 match = "*"
 interval = 0.5
@@ -24,11 +27,13 @@ retry_interval = 0.2
 """
 LAST_RESORT = -149  # the standing of a drained node: priority 150 becomes 1
 TAKEOVER = 10.0
+TURNS = "havrrpd_election_turns_total"
+A_STALL = 1  # turn: the tried are one point ahead, 2 ms here, and a busy machine can lose them
 
 
 @contextmanager
 def quick(nodes: int = 2, **options: Any) -> Iterator[Watched]:
-    with watched(nodes, QUICK_CHECK, version=3, advert_int=0.5, **options) as seen:
+    with watched(nodes, QUICK, version=3, advert_int=0.5, **options) as seen:
         yield seen
 
 
@@ -63,7 +68,8 @@ def wait_for_holder(seen: Watched, *among: str) -> str:
 
 def test_a_drained_node_gives_every_router_away_and_gets_none_back_by_itself() -> None:
     with quick(routers=2) as seen:
-        wait_until(lambda: seen.lab.holders(1) and seen.lab.holders(2), 20.0, "two MASTERs")
+        seen.reachable()
+        wait_until(lambda: seen.lab.holders(2), 10.0, "a MASTER of the second router")
         first, second = seen.lab.names
         drained_with(seen, second)
         assert [seen.lab.holders(1), seen.lab.holders(2)] == [[first], [first]]
@@ -176,18 +182,15 @@ def test_a_node_drained_in_an_outage_gets_no_more_turns() -> None:
         others = sorted(set(seen.lab.names) - {drained})
         before = {node: seen.router(node)["election"]["turns"] for node in others}
 
-        def two_more() -> bool:
+        def three_more() -> bool:
             turns = {node: seen.router(node)["election"]["turns"] for node in others}
-            if all(turns[node] >= before[node] + 2 for node in others):
+            if all(turns[node] >= before[node] + 3 for node in others):
                 return True
             raise LabError(f"turns: {before}, now {turns}")
 
-        since = seen.instance(drained)["since"]
-        wait_until(two_more, 40.0, "two more turns of each other node")
-        assert seen.instance(drained)["since"] == since
-        assert seen.router(drained)["state"] == "BACKUP"
-        seen.lab.heal_gateway()
-        wait_for_holder(seen, *others)
+        own = seen.metric(drained, TURNS)
+        wait_until(three_more, 60.0, "three more turns of each other node")
+        assert seen.metric(drained, TURNS) - own <= A_STALL
 
 
 def test_a_drain_joins_a_resignation_that_has_begun() -> None:

@@ -27,6 +27,7 @@ match = "*"
 interval = 0.5
 timeout = 0.4
 retry_interval = 0.2
+fall = 4
 """
 ADVERT_INT = 0.5
 ACTIVE_DOWN_INTERVAL = 4 * ADVERT_INT  # at the most: RFC 9568 section 6.1
