@@ -72,8 +72,9 @@ def _having_waited(router: Router, event: AdvertHeard, election: Election, now: 
     """One turn longer when another node's begins; where preemption rules, the order is given."""
     master = _master(router, event)
     begins = master is not None and master.first_heard == now
-    is_first = event.vrid == router.instances[0].config.vrid  # instances move together
-    if not (election.tried and begins and is_first) or preempts(router):
+    if not (election.tried and begins) or preempts(router):
+        return election
+    if event.vrid != router.instances[0].config.vrid:  # instances move together: one turn
         return election
     if election.phase is Phase.RESIGNING:  # it relieves this node: the turn after the own one
         return election

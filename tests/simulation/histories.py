@@ -236,7 +236,7 @@ def scenarios(draw: st.DrawFn, *, lossy: bool = False) -> Scenario:
         jitter=draw(st.sampled_from([0.0001, 0.001])),
         lag=draw(st.lists(lags, min_size=1, max_size=nodes).map(tuple)),
         health_check=draw(st.sampled_from([QUICK, QUICK, _SLOW])),
-        max_dwell=draw(st.sampled_from([2.0, 6.0])),
+        max_dwell=draw(st.sampled_from([2.0, 6.0, 6.0, 30.0])),
         router=f"r{draw(st.integers(1, 60))}",
         seed=draw(st.integers(0, 2**16)),
     )
@@ -248,5 +248,5 @@ def histories(draw: st.DrawFn, *, gateways_only: bool = False, lossy: bool = Fal
     nodes = len(scenario.priorities)
     fault = gateway_faults(nodes) if gateways_only else faults(nodes)
     events = draw(st.lists(st.tuples(_PAUSES, fault), max_size=8))
-    calm = draw(st.sampled_from([15.0, 30.0, 90.0]))
+    calm = draw(st.sampled_from([15.0, 15.0, 30.0, 30.0, 90.0]))
     return History(scenario, tuple(events), calm)

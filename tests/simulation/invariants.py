@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from havrrpd.core.model import Cause
 from havrrpd.core.priority import TRIED
@@ -46,7 +47,16 @@ class Calm:
     strict: bool
     turns: list[Turn] = field(default_factory=list)
     failed: list[tuple[float, Node]] = field(default_factory=list)  # resignations for a gateway
-    good_since: float | None = None  # a node that reaches its gateway is MASTER
+    served: list[float] = field(default_factory=list)  # before each of them, seconds
+
+    def failed_nodes(self) -> list[Node]:
+        """Each once."""
+        return list(dict.fromkeys(node for _, node in self.failed))
+
+    def gaps(self, node: Node) -> list[float]:
+        """From one failed turn of a node to the next, seconds."""
+        times = [at for at, of in self.failed if of is node]
+        return [later - earlier for earlier, later in pairwise(times)]
 
 
 class Invariants:
@@ -63,6 +73,7 @@ class Invariants:
         self._none_since = 0.0
         world.watch.resigned = self._resigned
         world.watch.checked = self._checked
+        world.watch.disturbed = self.disturbed
 
     def disturbed(self, *, gateways_only: bool = False) -> None:
         """Something was done to the world."""
@@ -119,6 +130,8 @@ class Invariants:
             return
         now, calm = self.world.agenda.now, self._calm
         calm.failed.append((now, node))
+        began = next((turn.began for turn in reversed(calm.turns) if turn.node is node), None)
+        calm.served += [] if began is None else [now - began]
         self._gateway_found(node)
         self._one_turn_a_round()
         self._ever_rarer(node)
@@ -189,16 +202,19 @@ class Invariants:
     # --- (4) ---
 
     def _ever_rarer(self, node: Node) -> None:
-        """A node alone tries ever more rarely, and so does one that comes back by preemption."""
-        failed = [at for at, of in self._calm.failed if of is node]
-        alone = self._able() == [node] and len(failed) == len(self._calm.failed)
-        if len(failed) < 3 or not (alone or self.world.scenario.preempt):
+        """A node alone serves ever longer between its attempts; by preemption it returns later."""
+        if self._able() == [node] == self._calm.failed_nodes():
+            lengths = self._calm.served[1:]
+        elif self.world.scenario.preempt:
+            lengths = self._calm.gaps(node)
+        else:
             return
-        last, before = failed[-1] - failed[-2], failed[-2] - failed[-3]
         scenario = self.world.scenario
-        shortest = min(before * 1.2, scenario.max_dwell * 0.8)
-        if last < shortest:
-            self._broken("4 ever rarer", f"attempts after {before:.1f} and {last:.1f} s")
+        for failed, length in enumerate(lengths, start=1):
+            least = min(scenario.health_check.time_to_lose * 2**failed, scenario.max_dwell)
+            if length < 0.95 * least:
+                seen = f"{node.name}: {length:.1f} s after {failed} failed turns, not {least:.1f} s"
+                self._broken("4 ever rarer", seen)
 
     # --- (5) ---
 

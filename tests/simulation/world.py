@@ -329,6 +329,7 @@ class Watch:
     """Who wants to know what happens; the invariants do."""
 
     resigned: Callable[[Node, Cause], None] = lambda node, cause: None
+    disturbed: Callable[[], None] = lambda: None  # by something that had been prepared
     checked: Callable[[], None] = lambda: None
 
 
@@ -392,6 +393,7 @@ class World:
         if self._armed.pop(node.number).after_write:
             node.written(value)
         self.kill_daemon(node.number)
+        self.watch.disturbed()
 
     def stall(self, number: int, seconds: float) -> None:
         node = self.nodes[number]

@@ -1,0 +1,199 @@
+"""Each rule of the election is needed: without it an invariant breaks, in a history named here.
+
+With all rules in place the same history holds. So the invariants can fail, and for these reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from havrrpd.core import election, lever, priority, resigning, rounds
+from havrrpd.core.messages import StandingRead
+from havrrpd.core.model import Election, Router
+from tests.simulation.histories import (
+    AllGateways,
+    Crash,
+    Fault,
+    Gateway,
+    History,
+    KillDaemonAsItResigns,
+    play,
+)
+from tests.simulation.invariants import InvariantBrokenError
+from tests.simulation.world import scenario_of
+
+Patch = tuple[object, str, Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A rule that is missing, the invariant that breaks, and the history that shows it."""
+
+    name: str
+    patches: tuple[Patch, ...]
+    breaks: str
+    history: History
+
+
+# --- histories ---
+
+
+def outage(
+    nodes: int, *events: tuple[float, Fault], calm: float = 90.0, **scenario: Any
+) -> History:
+    """Every gateway is lost once a MASTER is there, and then the events."""
+    made = scenario_of(nodes, **{"base": 50, "router": "r1", **scenario})
+    return History(made, ((8.0, AllGateways(False)), *events), calm)
+
+
+FULL = outage(3)
+BUSY = outage(3, base=150, jitter=0.15)  # keepalived is late by up to 150 ms
+ALONE = outage(1, max_dwell=30.0)
+ONE_IS_BACK = outage(3, (11.0, Gateway(0, True)), calm=60.0)
+PREEMPTING = History(
+    replace(scenario_of(2, max_dwell=30.0), priorities=(150, 100), preempt=True),
+    ((8.0, Gateway(0, False)),),
+    90.0,
+)
+KILLED_ALONE = History(
+    scenario_of(2),
+    ((8.0, Crash(1)), (4.0, KillDaemonAsItResigns(0, after_write=True)), (0.0, Gateway(0, False))),
+    30.0,
+)
+TIED = outage(3, router="r2", delay=0.002, max_dwell=2.0)
+
+
+# --- what is left out ---
+
+
+def no_rank(router: Router, moved_on: int = 0) -> int:
+    return 0
+
+
+def no_move(router: Router, taken: int) -> int:
+    return 0
+
+
+def no_round(router: Router, given: Election, over: bool, now: float) -> Election:
+    return replace(given, tried=False, waited=0, turns=0) if over else given
+
+
+def no_waiting(router: Router, event: object, given: Election, now: float) -> Election:
+    return given
+
+
+def no_doubling(router: Router, turns: int) -> float:
+    return router.settings.health_check.time_to_lose
+
+
+def no_gap(router: Router, *, tried: bool, draining: bool) -> int:
+    """The untried come right before the tried."""
+    if tried or draining:
+        return priority.standing(router, tried=tried, draining=draining)
+    return priority.TRIED.stop - priority.base_priority(router)
+
+
+def standing_at_once(router: Router) -> int:
+    """No -254: a lower priority alone."""
+    given = router.election
+    return priority.standing(router, tried=given.tried, draining=given.draining)
+
+
+def no_release_by_time(router: Router, now: float) -> Router:
+    waiting = replace(router, election=replace(router.election, release_due=None))
+    return resigning.released_if_due(waiting, now)
+
+
+def over_at_once(*_: object) -> bool:
+    return True
+
+
+def no_repair_at_start(router: Router, event: object, now: float) -> Router:
+    """What the lever holds is taken for what it should hold."""
+    router = _heard(router, event, now)  # type: ignore[arg-type]
+    if isinstance(event, StandingRead):
+        return replace(router, election=replace(router.election, ordered=_wanted(router)))
+    return router
+
+
+def no_wait_before_the_return(router: Router) -> bool:
+    return False
+
+
+_heard, _wanted = lever.heard, lever._wanted
+
+MUTATIONS = [
+    Mutation("no rank", ((priority, "rank", no_rank),), "two masters for a moment", TIED),
+    Mutation("no other number", ((rounds, "moved_on", no_move),), "two masters for a moment", TIED),
+    Mutation("no round rule", ((rounds, "_with_new_round", no_round),), "3 one turn a round", BUSY),
+    Mutation(
+        "no order among the tried",
+        ((rounds, "_having_waited", no_waiting),),
+        "two masters for a moment",
+        TIED,
+    ),
+    Mutation(
+        "no doubling",
+        ((rounds, "dwell", no_doubling), (election, "dwell", no_doubling)),
+        "4 ever rarer",
+        ALONE,
+    ),
+    Mutation("no gap", ((lever, "standing", no_gap),), "3 one turn a round", BUSY),
+    Mutation(
+        "the standing before the resignation",
+        ((lever, "_wanted", standing_at_once),),
+        "2 gateway found",
+        ONE_IS_BACK,
+    ),
+    Mutation(
+        "no release by time",
+        ((election, "released_if_due", no_release_by_time),),
+        "6 some master",
+        ALONE,
+    ),
+    Mutation(
+        "the outage is over at once",
+        ((rounds, "_outage_is_over", over_at_once),),
+        "3 one turn a round",
+        FULL,
+    ),
+    Mutation(
+        "no repair of the lever at start",
+        ((lever, "heard", no_repair_at_start),),
+        "6 some master",
+        KILLED_ALONE,
+    ),
+    Mutation(
+        "no wait before a return by preemption",
+        ((rounds, "preempts", no_wait_before_the_return),),
+        "4 ever rarer",
+        PREEMPTING,
+    ),
+]
+
+
+def played(history: History) -> None:
+    """Raises for two masters for a moment in more than one turn of twenty as well.
+
+    Preemption takes the role from a MASTER that serves: there they are what the operator asked for.
+    """
+    invariants = play(history)
+    if not history.scenario.preempt and invariants.blips > 0.05 * invariants.turns:
+        seen = f"{invariants.blips} of {invariants.turns} turns"
+        raise InvariantBrokenError("two masters for a moment", 0.0, seen)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_without_the_rule_an_invariant_breaks(
+    mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played(mutation.history)
+    for module, name, other in mutation.patches:
+        monkeypatch.setattr(module, name, other)
+    with pytest.raises(InvariantBrokenError) as broken:
+        played(mutation.history)
+    assert broken.value.invariant == mutation.breaks
