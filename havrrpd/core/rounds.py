@@ -36,6 +36,17 @@ def dwell(router: Router, turns: int) -> float:
     return max(shortest, min(shortest * 2.0 ** min(turns, 32), router.settings.max_dwell))
 
 
+def proven_at(router: Router, master: MasterHeard) -> float:
+    """When a MASTER has served for longer than a failing turn lasts: then the outage is over."""
+    longest_turn = dwell(router, router.election.turns + 1) + master.advert_int
+    return master.first_heard + longest_turn
+
+
+def returns_at(router: Router) -> float:
+    """Before that a tried node whose return would preempt does not become untried."""
+    return router.election.resigned_at + dwell(router, router.election.turns)
+
+
 def _well(election: Election) -> Election:
     """A MASTER that reaches its gateways, or has none to check."""
     held = election.phase not in (Phase.DWELLING, Phase.ALONE)
@@ -63,7 +74,7 @@ def _with_new_round(router: Router, election: Election, over: bool, now: float) 
     if not preempts(router):
         turns = 0 if over else election.turns
         return replace(election, tried=False, waited=0, turns=turns)
-    if now < election.resigned_at + dwell(router, election.turns):
+    if now < returns_at(router):
         return election
     return replace(election, tried=False)
 
@@ -88,8 +99,7 @@ def _outage_is_over(before: Router, router: Router, event: AdvertHeard, now: flo
         return False
     if earlier.priority in TRIED and master.priority >= TRIED.stop:
         return True
-    longest_turn = dwell(router, router.election.turns + 1) + master.advert_int
-    return now - master.first_heard > longest_turn
+    return now > proven_at(router, master)
 
 
 def _master(router: Router, event: AdvertHeard) -> MasterHeard | None:

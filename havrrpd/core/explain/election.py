@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from havrrpd.core.explain.wording import REASONS, counted, duration, listing, mend_lever, upcoming
 from havrrpd.core.gateways import gateways_of
 from havrrpd.core.model import GatewayCheck, Phase, Problem, Router, State, Verdict
 from havrrpd.core.priority import (
@@ -15,8 +16,7 @@ from havrrpd.core.priority import (
     standing,
 )
 from havrrpd.core.resigning import refusal
-from havrrpd.core.rounds import dwell
-from havrrpd.core.wording import REASONS, counted, duration, listing, mend_lever, upcoming
+from havrrpd.core.rounds import dwell, proven_at, returns_at
 
 
 def sentences(router: Router, now: float) -> Iterator[str]:
@@ -175,7 +175,7 @@ def _round(router: Router, now: float) -> Iterator[str]:
 def _tried(router: Router, now: float) -> Iterator[str]:
     ends = (
         f"when a MASTER is heard with a priority from {TRIED.start} to {TRIED.stop - 1} (a new "
-        "round), or when one MASTER stays for longer than a failing turn lasts"
+        f"round), or when {_lasting(router, now)}"
     )
     if preempts(router):
         yield "It is tried, and waits: untried, preempt would let it take the role back at once."
@@ -184,14 +184,19 @@ def _tried(router: Router, now: float) -> Iterator[str]:
     yield f"It is tried: it had its turn in this round. It is untried again {ends}."
 
 
+def _lasting(router: Router, now: float) -> str:
+    masters = [master for instance in router.instances for master in instance.masters]
+    if not masters:
+        return "one MASTER stays for longer than a failing turn lasts"
+    master = min(masters, key=lambda m: proven_at(router, m))
+    return f"{master.address} still is MASTER {upcoming(proven_at(router, master), now)}"
+
+
 def _not_before(router: Router, now: float) -> str:
-    election = router.election
-    if election.resigned_at == float("-inf"):  # tried by what a restart found in the track file
+    due = returns_at(router)
+    if due == float("-inf"):  # tried by what a restart found in the track file
         return ""
-    return (
-        f", but not before {duration(dwell(router, election.turns))} have passed since it resigned "
-        f"{duration(now - election.resigned_at)} ago"
-    )
+    return f", but not before {duration(due - now)} have passed" if due > now else ""
 
 
 # --- drained, and what holds it ---

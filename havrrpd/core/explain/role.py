@@ -1,15 +1,11 @@
-"""Why this node is or is not MASTER of a router, and what comes next, in sentences.
-
-For an operator who was paged: first the state and who is MASTER, then what is wrong, what the
-election waits for, the priority, and what nobody watches. Only what the record holds is said.
-"""
+"""The role of each instance in sentences, and what would change it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from havrrpd.core import explain_election, explain_problems
+from havrrpd.core.explain.wording import REASONS, duration, listing
 from havrrpd.core.model import (
     Cause,
     Instance,
@@ -23,21 +19,16 @@ from havrrpd.core.model import (
 from havrrpd.core.priority import RESIGNING, TRIED, effective_priority, has_room
 from havrrpd.core.wire import silent_at
 from havrrpd.core.witnesses import supported_state
-from havrrpd.core.wording import REASONS, duration, listing
 
 
-def explain(router: Router, now: float) -> tuple[str, ...]:
-    """The sentences, the most important first; there is always one."""
-    if not router.instances:
-        nothing = f"{router.state}: no VRRP instance of this router is known here."
-        return (nothing, *explain_problems.sentences(router, now))
-    return (
-        *_of_each(router, now, _state),
-        *explain_problems.sentences(router, now),
-        *explain_election.sentences(router, now),
-        *_of_each(router, now, _chances),
-        *explain_problems.unwatched(router),
-    )
+def of_each_instance(router: Router, now: float) -> Iterator[str]:
+    """The state, since when and why, and who is MASTER."""
+    return _of_each(router, now, _state)
+
+
+def chances_of_each_instance(router: Router, now: float) -> Iterator[str]:
+    """With what priority it stands in the election, and what that is good for."""
+    return _of_each(router, now, _chances)
 
 
 def _of_each(
@@ -116,7 +107,6 @@ def _nobody_heard(router: Router, instance: Instance, now: float) -> Iterator[st
 
 
 def _chances(router: Router, instance: Instance, now: float) -> Iterator[str]:
-    """With what priority it stands in the election, and what that is good for."""
     if instance.state not in (State.MASTER, State.BACKUP):
         return
     yield _priority(router, instance)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from havrrpd.core.explain.wording import add_stanza, duration, listing, mend_lever
 from havrrpd.core.lever import REWRITE_DELAY
 from havrrpd.core.model import Instance, Problem, Router, Verdict, VirtualAddress
 from havrrpd.core.witnesses import presence
-from havrrpd.core.wording import add_stanza, duration, listing, mend_lever
 
 
 def sentences(router: Router, now: float) -> Iterator[str]:
