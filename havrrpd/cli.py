@@ -156,7 +156,8 @@ def doctor(context: click.Context, path: str | None) -> None:
     except (NoAnswerError, RefusedError) as failure:
         error = str(failure)
     directories = (paths.notify_dir, paths.lever_dir)
-    findings = examine(answer, look(directories, context.meta["socket"], error))
+    pids = [r["pid"] for r in answer["routers"] if r["pid"]] if answer else []
+    findings = examine(answer, look(directories, context.meta["socket"], error, pids))
     for finding in findings:
         line = str(finding)
         level = click.style(line[:4], fg=_LEVEL_COLOURS[finding.level])

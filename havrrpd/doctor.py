@@ -11,6 +11,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -47,6 +48,7 @@ class Facts:
     daemon_error: str | None  # why the daemon gave no status
     capabilities: int | None  # the effective ones, as a bit mask
     directories: tuple[tuple[str, bool], ...]  # (path, is a directory)
+    deaf: frozenset[int] = frozenset()  # keepalived processes that watch no file at all
 
 
 def examine(status: dict[str, Any] | None, facts: Facts) -> list[Finding]:
@@ -54,7 +56,7 @@ def examine(status: dict[str, Any] | None, facts: Facts) -> list[Finding]:
     findings = [_keepalived(facts), _daemon(status, facts), _capabilities(facts)]
     findings += [_directory(path, there) for path, there in facts.directories]
     for router in [] if status is None else status["routers"]:
-        wrong = [*_of_router(router), *_of_instances(router)]
+        wrong = [*_of_router(router, facts), *_of_instances(router)]
         findings += wrong or [_ok(f"router {router['router']}", f"{router['state']}, no problem")]
     if status is not None and not status["routers"]:
         findings.append(_warn("routers", "no keepalived was found on this node; is one running?"))
@@ -130,9 +132,14 @@ _MENDING = {
     "lever_missing": "the loaded configuration has no track file of ours; add what "
     "havrrpd keepalived stanza {router} prints, and reload keepalived",
 }
+_DEAF = (
+    "its keepalived does not watch its track file, so havrrpd can't move it: more keepalived "
+    "processes than inotify instances; raise the sysctl fs.inotify.max_user_instances and restart "
+    "this keepalived"
+)
 
 
-def _of_router(router: dict[str, Any]) -> list[Finding]:
+def _of_router(router: dict[str, Any], facts: Facts) -> list[Finding]:
     subject = f"router {router['router']}"
     found = [
         _fail(subject, f"{name}: {_MENDING.get(name, name).format(router=router['router'])}")
@@ -142,6 +149,8 @@ def _of_router(router: dict[str, Any]) -> list[Finding]:
         found.append(_fail(subject, "FAULT; see keepalived's log for why"))
     if router["election"]["lever"] is None and "lever_missing" not in router["problems"]:
         found.append(_warn(subject, f"has no lever: {_add_stanza(router)}"))
+    elif router["pid"] in facts.deaf:
+        found.append(_fail(subject, _DEAF))
     return found
 
 
@@ -202,14 +211,29 @@ def _fail(subject: str, text: str) -> Finding:
 # --- looking ---
 
 
-def look(directories: tuple[str, ...], socket_path: str, daemon_error: str | None) -> Facts:
-    """The facts of this machine."""
+def look(
+    directories: tuple[str, ...],
+    socket_path: str,
+    daemon_error: str | None,
+    pids: Iterable[int] = (),
+) -> Facts:
+    """The facts of this machine. `pids`: the keepalived processes to look at."""
     return Facts(
         keepalived=keepalived_version(),
         daemon_error=daemon_error,
         capabilities=effective(_pid_behind(socket_path) if daemon_error is None else None),
         directories=tuple((path, os.path.isdir(path)) for path in directories),
+        deaf=frozenset(pid for pid in pids if _watches_no_file(pid)),
     )
+
+
+def _watches_no_file(pid: int) -> bool:
+    """Without an inotify descriptor; False when that can't be seen."""
+    try:
+        targets = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    return not any("inotify" in target for target in targets)
 
 
 def keepalived_version() -> Version | None:

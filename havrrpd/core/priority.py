@@ -2,7 +2,7 @@
 
     node is      effective priority                         standing
     untried      b - rank mod spread, spread = (b-2)//3     0 to -(spread - 1)
-    tried        2 + 2 x min(waited, 7): always in 2..16    -(b - 2 - 2 x min(waited, 7))
+    tried        4 + 2 x min(waited, 6): always in 2..16    -(b - 4 - 2 x min(waited, 6))
     drained      1: the last resort, not a hole             -(b - 1)
     resigning    FAULT                                      -254
 
@@ -23,7 +23,8 @@ from havrrpd.core.model import Instance, Router
 RESIGNING = -254  # with weight 1 keepalived goes to FAULT (keepalived.conf(5), track_file)
 TRIED = range(2, 17)  # the effective priorities of nodes that had their turn
 SMALLEST_BASE = 34  # below this the untried and the tried would overlap
-MOST_WAITED = 7
+LEAST_TRIED = 4  # three points above a drained node
+MOST_WAITED = 6  # so that the largest is TRIED's last
 MOST_MOVES = 16  # to look for a free priority
 DISTANCE = 2  # points between two nodes: 8 ms of Skew_Time, more than a network's delay
 
@@ -62,7 +63,7 @@ def standing(router: Router, *, tried: bool, draining: bool) -> int:
     if draining:
         return -(base - 1)
     if tried:
-        return -(base - TRIED.start - DISTANCE * min(election.waited, MOST_WAITED))
+        return -(base - LEAST_TRIED - DISTANCE * min(election.waited, MOST_WAITED))
     return -(rank(router, election.moved_on) % _spread(base))
 
 
@@ -71,7 +72,7 @@ def tried_by(router: Router, found: int) -> int | None:
     left = base_priority(router) + found
     if not has_room(router) or left not in TRIED:
         return None
-    return (left - TRIED.start) // DISTANCE
+    return max(0, left - LEAST_TRIED) // DISTANCE
 
 
 def moved_on(router: Router, taken: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ from havrrpd.core.model import (
     Word,
 )
 from havrrpd.core.node import Node
-from havrrpd.doctor import Facts, Level, examine, is_wrong, read_version
+from havrrpd.doctor import Facts, Level, examine, is_wrong, look, read_version
 from havrrpd.stanza import for_router, generic
 from havrrpd.table import summary, table
 from havrrpd.views.status import router_status, status
@@ -547,6 +548,22 @@ def test_a_priority_without_room_below_is_named() -> None:
         "warn  router a VR_1: priority 33 leaves no room for taking turns, so the router is only "
         "resigned; set 34 or more on every node"
     ]
+
+
+def test_a_keepalived_that_does_not_watch_its_track_file_is_named() -> None:
+    found = complaints(with_router(ROUTER), replace(GOOD, deaf=frozenset({ROUTER.pid or 0})))
+    assert len(found) == 1
+    assert "raise the sysctl fs.inotify.max_user_instances" in found[0]
+
+
+def test_a_process_without_inotify_is_deaf() -> None:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        facts = look((), "/nowhere", "not asked", [sleeper.pid])
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert facts.deaf == {sleeper.pid}
 
 
 def test_a_node_without_routers_is_named() -> None:

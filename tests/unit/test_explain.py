@@ -181,7 +181,7 @@ def test_a_master_that_resigns_at_once() -> None:
         MISSED,
         "This node has been resigning for 0 s: its gateways were lost (gateway_lost).",
         "keepalived has not given the role up yet.",
-        "It ends when another MASTER is heard, or in 4.4 s at the latest: then the priority is 2 "
+        "It ends when another MASTER is heard, or in 4.4 s at the latest: then the priority is 4 "
         "as tried.",
         "Its base priority is 150; its track file holds -254: FAULT.",
         LAST_ADVERT,
@@ -193,7 +193,7 @@ def test_a_resigning_node_waits_in_fault_for_another_master() -> None:
         "FAULT for 0.3 s: its gateways were lost (gateway_lost).",
         f"Its lever holds it down: the track file {LEVER} holds -254.",
         "This node has been resigning for 0.3 s: its gateways were lost (gateway_lost).",
-        "It ends when another MASTER is heard, or in 4.1 s at the latest: then the priority is 2 "
+        "It ends when another MASTER is heard, or in 4.1 s at the latest: then the priority is 4 "
         "as tried.",
     ]
 
@@ -212,7 +212,7 @@ def test_a_second_turn_lasts_longer() -> None:
         "This is turn 2 of this node in this outage; it began 1 s ago and lasts at least "
         "4 s: after that this node resigns when a gateway misses 3 probes in a row (2 s).",
         "It counts as tried until its gateways have answered 2 probes in a row.",
-        "Its priority is 2: base 150, lowered by 148 as tried.",
+        "Its priority is 4: base 150, lowered by 146 as tried.",
         "Its last advert, 5 s ago, said priority 150.",
     ]
 
@@ -225,7 +225,7 @@ def test_a_node_that_dwells_says_until_when() -> None:
         "This is turn 2 of this node in this outage; it lasts at least 4 s: this node "
         "resigns in 2 s, unless its gateways answer 2 probes in a row before.",
         "It counts as tried until its gateways have answered 2 probes in a row.",
-        "Its priority is 2: base 150, lowered by 148 as tried.",
+        "Its priority is 4: base 150, lowered by 146 as tried.",
         LAST_ADVERT,
     ]
 
@@ -239,7 +239,7 @@ def test_a_node_that_nobody_relieved_is_alone() -> None:
         "Nobody took the role when this node resigned 6 s ago: it is alone, and takes the role "
         "again if nobody else is heard.",
         TRIED + SOME_MASTER_LASTS,
-        "Its priority is 2: base 150, lowered by 148 as tried.",
+        "Its priority is 4: base 150, lowered by 146 as tried.",
     ]
     driven.feed(at=20.0)
     assert said(lose_gateway(driven.promote().send(), 20.0)) == [
@@ -251,7 +251,7 @@ def test_a_node_that_nobody_relieved_is_alone() -> None:
         "This is turn 2 of this node in this outage; it lasts at least 4 s: this node "
         "resigns in 2 s, unless its gateways answer 2 probes in a row before.",
         "It counts as tried until its gateways have answered 2 probes in a row.",
-        "Its priority is 2: base 150, lowered by 148 as tried.",
+        "Its priority is 4: base 150, lowered by 146 as tried.",
         LAST_ADVERT,
     ]
 
@@ -339,8 +339,8 @@ def test_where_preemption_rules_it_is_the_return_that_waits() -> None:
         "It is tried, and waits: untried, preempt would let it take the role back at once.",
         "That ends when a MASTER is heard with a priority from 2 to 16 (a new round), or when "
         "169.254.192.2 still is MASTER in 8.6 s, but not before 3 s have passed.",
-        "Its priority is 2: base 150, lowered by 148 as tried.",
-        follows(2),
+        "Its priority is 4: base 150, lowered by 146 as tried.",
+        follows(4),
     ]
     driven.hear(0, at=4.0).promote()
     assert said(driven)[2] == (
@@ -350,7 +350,7 @@ def test_where_preemption_rules_it_is_the_return_that_waits() -> None:
 
 
 def test_a_preempting_node_found_tried_does_not_know_when_it_resigned() -> None:
-    driven = Driven(PREEMPTING, lever_holds=-148).as_backup()
+    driven = Driven(PREEMPTING, lever_holds=-146).as_backup()
     assert said(driven)[3].endswith("or when 169.254.192.2 still is MASTER in 5 s.")
 
 
@@ -422,8 +422,8 @@ def test_a_backup_that_was_tried_says_when_that_ends() -> None:
         "BACKUP for 0 s: back from a FAULT; its gateways were lost (gateway_lost).",
         PEER_HEARD,
         TRIED + "169.254.192.2 still is MASTER in 9 s.",
-        "Its priority is 2: base 150, lowered by 148 as tried.",
-        follows(2),
+        "Its priority is 4: base 150, lowered by 146 as tried.",
+        follows(4),
     ]
     driven.hear(0, at=6.0).hear(16, at=6.1)
     assert said(driven)[1] == (
