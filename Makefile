@@ -5,7 +5,7 @@ PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump python3-ven
 PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test lint bench round-robin root
+.PHONY: demo test lint bench round-robin soak root
 
 demo: .venv/.installed
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
@@ -24,6 +24,10 @@ bench: root .venv/.installed
 # About 20 minutes; `make round-robin OPTIONS=--quick` takes two.
 round-robin: root .venv/.installed
 	@$(PYTHON) -m tests.bench.round_robin $(OPTIONS)
+
+# About half an hour: three tests of so many random histories each.
+soak: .venv/.installed
+	@HAVRRPD_HISTORIES=20000 $(PYTHON) -m pytest tests/simulation/test_invariants.py
 
 root:
 	@test "$$(id -u)" = 0 || { echo "This needs root, for network namespaces of its own: sudo make test" >&2; exit 1; }
