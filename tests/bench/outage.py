@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.waiting import LabError, wait_until
@@ -19,7 +20,7 @@ MAX_DWELL = 0.3
 HAVRRPD_CONFIG = f"[election]\nmax_dwell = {MAX_DWELL}\n"
 
 STEADY_LIMIT = 30.0
-TURN_LIMIT = 15.0  # seconds; with a check script a turn takes about 5
+TURN_LIMIT = 20.0  # seconds; with a check script a turn takes about 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Outage:
 
     def wait_turns(self, count: int) -> list[Turn]:
         """The first `count` turns, as soon as they have ended: only then it is clear whose."""
-        limit = STEADY_LIMIT + count * TURN_LIMIT
-        wait_until(lambda: len(self.turns()) > count, limit, f"{count} turns")
+        for number in range(1, count + 1):
+            wait_until(partial(self._has_ended, number), TURN_LIMIT, f"the end of turn {number}")
         return self.turns()[:count]
 
     def gateway_returns(self, watched: float) -> Returned:
@@ -103,6 +104,9 @@ class Outage:
             chosen = fewest if starved else ended[-1].node
             if chosen != master:
                 return chosen
+
+    def _has_ended(self, number: int) -> bool:
+        return len(self.turns()) > number
 
     def _nodes_after(self, at: float) -> list[str]:
         return [turn.node for turn in self.turns() if turn.begins > at]

@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -23,7 +23,7 @@ from havrrpd.lab.waiting import LabError
 from tests.bench import outage
 from tests.bench.outage import Outage, Returned
 from tests.bench.turns import Turn, counts, unfairness
-from tests.bench.wire import Sent, Wire
+from tests.bench.wire import Wire
 
 ADVERT_INT = 1
 WATCHED = 15.0
@@ -103,13 +103,18 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(case: Case, turns: int) -> Measured:
+    """LabError if the turns stop, with the logs and the wire left where it says."""
     with _lab(case) as lab, Wire(lab) as wire:
         outage.steady(lab)
         running = Outage(lab, wire)
-        taken = running.wait_turns(turns)
-        adverts = [sent for sent in running.adverts() if sent.at <= _end(running, turns)]
-        record = _recorded(case, lab, running.began, adverts)
-        return Measured(case, taken, running.gateway_returns(WATCHED), record)
+        try:
+            taken = running.wait_turns(turns)
+            record = _recorded(case, lab, running, turns)
+            returned = running.gateway_returns(WATCHED)
+        except LabError as error:
+            (lab.logs / "wire.json").write_text(_recorded(case, lab, running))
+            raise LabError(f"{error}, see {lab.logs}") from error
+        return Measured(case, taken, returned, record)
 
 
 def _lab(case: Case) -> Lab:
@@ -126,16 +131,17 @@ def _lab(case: Case) -> Lab:
         health_interval=outage.HEALTH_INTERVAL,
         health_check=outage.HEALTH_CHECK,
         havrrpd_config=outage.HAVRRPD_CONFIG,
+        keep_logs=True,
     )
 
 
-def _end(running: Outage, turns: int) -> float:
-    """When the turn after the last one that counts began."""
-    return running.turns()[turns].begins
+def _recorded(case: Case, lab: Lab, running: Outage, turns: int | None = None) -> str:
+    """The wire as it was, for the simulation; its first advert is the last before the outage.
 
-
-def _recorded(case: Case, lab: Lab, began: float, adverts: Iterable[Sent]) -> str:
-    """The wire as it was, for the simulation; its first advert is the last before the outage."""
+    It ends where the turn after so many begins.
+    """
+    end = running.turns()[turns].begins if turns is not None else float("inf")
+    adverts = [sent for sent in running.adverts() if sent.at <= end]
     router = lab.routers[0]
     nodes = {
         name: router.ha_address(number).split("/")[0]
@@ -152,7 +158,7 @@ def _recorded(case: Case, lab: Lab, began: float, adverts: Iterable[Sent]) -> st
         "max_dwell": outage.MAX_DWELL,
         "gateways_lost_at": 0.0,
     }
-    lines = [json.dumps([round(s.at - began, 6), s.node, s.priority]) for s in adverts]
+    lines = [json.dumps([round(s.at - running.began, 6), s.node, s.priority]) for s in adverts]
     head = json.dumps(facts, indent=1).removesuffix("\n}")
     return head + ',\n "adverts": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
