@@ -305,6 +305,7 @@ class Election:
     tried: bool = False
     waited: int = 0  # turns of other nodes since the own one, while tried
     moved_on: int = 0  # by how much the rank was left because its priority was taken
+    longest_heard: float = 0.0  # seconds: a turn of another node that ended in a resignation
     draining: bool = False
     drain_settled: bool = False  # the role was given up for this drain, or was not held
     without_effect: bool = False  # the last resignation left this node MASTER: the lever is dead

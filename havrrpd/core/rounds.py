@@ -6,7 +6,8 @@ round began, and everybody but that MASTER is untried again. So each node has on
 The adverts are the shared memory; nothing else is exchanged, and a node that joins is untried.
 
 The outage is over for a MASTER whose gateways answer, and for a BACKUP that hears the same MASTER
-for longer than a failing turn lasts, or hears it say so by the priority of the untried.
+for longer than a failing turn lasts, or hears it say so by the priority of the untried. How long
+others dwell is not in the adverts: a node goes by its own turns and by the longest one it heard.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def step(before: Router, router: Router, event: Event, now: float) -> Router:
             election = _well(election)
     elif isinstance(event, AdvertHeard) and event.priority > 0:
         election = _after_advert(before, router, event, now)
+    elif isinstance(event, AdvertHeard):
+        election = _after_resignation(before, router, event, now)
     return router if election == router.election else replace(router, election=election)
 
 
@@ -38,8 +41,10 @@ def dwell(router: Router, turns: int) -> float:
 
 def proven_at(router: Router, master: MasterHeard) -> float:
     """When a MASTER has served for longer than a failing turn lasts: then the outage is over."""
-    longest_turn = dwell(router, router.election.turns + 1) + master.advert_int
-    return master.first_heard + longest_turn
+    election = router.election
+    own = dwell(router, election.turns + 1)
+    others = min(2 * election.longest_heard, router.settings.max_dwell)
+    return master.first_heard + max(own, others) + master.advert_int
 
 
 def returns_at(router: Router) -> float:
@@ -51,7 +56,9 @@ def _well(election: Election) -> Election:
     """A MASTER that reaches its gateways, or has none to check."""
     held = election.phase not in (Phase.DWELLING, Phase.ALONE)
     phase = election.phase if held else Phase.STEADY
-    return replace(election, phase=phase, tried=False, waited=0, turns=0, retry_due=None)
+    return replace(
+        election, phase=phase, tried=False, waited=0, turns=0, longest_heard=0.0, retry_due=None
+    )
 
 
 def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:
@@ -69,11 +76,20 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
     return _having_waited(router, event, election, now)
 
 
+def _after_resignation(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:
+    """A turn of another node ended. One that lasted longer than max_dwell was no failing one."""
+    election, master = router.election, _master(before, event)
+    lasted = 0.0 if master is None else now - master.first_heard
+    if not election.longest_heard < lasted <= router.settings.max_dwell:
+        return election
+    return replace(election, longest_heard=lasted)
+
+
 def _with_new_round(router: Router, election: Election, over: bool, now: float) -> Election:
     """Untried, unless that would take the role back at once: there the return waits."""
     if not preempts(router):
-        turns = 0 if over else election.turns
-        return replace(election, tried=False, waited=0, turns=turns)
+        ended = replace(election, turns=0, longest_heard=0.0) if over else election
+        return replace(ended, tried=False, waited=0)
     if now < returns_at(router):
         return election
     return replace(election, tried=False)

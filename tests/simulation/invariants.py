@@ -41,10 +41,14 @@ class Turn:
 
 @dataclass(slots=True)
 class Calm:
-    """What happened since the last disturbance."""
+    """What happened since the last disturbance.
+
+    `strict`: nothing but gateways ever changed. `fresh`: and no turn had failed before.
+    """
 
     since: float
     strict: bool
+    fresh: bool
     turns: list[Turn] = field(default_factory=list)
     failed: list[tuple[float, Node]] = field(default_factory=list)  # resignations for a gateway
     served: list[float] = field(default_factory=list)  # before each of them, seconds
@@ -66,8 +70,8 @@ class Invariants:
         self.world = world
         self.blips = 0  # elections that made two masters for a moment
         self.turns = 0
-        self._strict = True
-        self._calm = Calm(0.0, strict=True)
+        self._strict, self._fresh = True, True
+        self._calm = Calm(0.0, strict=True, fresh=True)
         self._masters: tuple[Node, ...] = ()
         self._two_since: float | None = None
         self._none_since = 0.0
@@ -78,7 +82,8 @@ class Invariants:
     def disturbed(self, *, gateways_only: bool = False) -> None:
         """Something was done to the world."""
         self._strict = self._strict and gateways_only and not self.world.scenario.loss
-        self._calm = Calm(self.world.agenda.now, self._strict)
+        self._fresh = self._fresh and not self._calm.failed
+        self._calm = Calm(self.world.agenda.now, self._strict, self._strict and self._fresh)
         self._two_since = None
         self._none_since = self.world.agenda.now
 
@@ -171,7 +176,7 @@ class Invariants:
             return
         if self.world.scenario.loss or not self._one_group(able):
             return
-        settled = self._calm.turns[0 if self._calm.strict else 2 * len(able) :]
+        settled = self._calm.turns[0 if self._calm.fresh else 2 * len(able) :]
         for got in _rounds(settled):
             names = [node.name for node in got]
             if len(set(names)) < len(names):

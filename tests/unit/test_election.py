@@ -232,6 +232,20 @@ def test_a_master_that_lasts_ends_the_outage_for_a_backup() -> None:
     assert driven.router.election.turns == 0
 
 
+def test_a_master_may_dwell_as_long_as_others_did_before_the_outage_counts_as_over() -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True)).fault()
+    for second in range(3, 12):  # turns of others can be longer than the own ones
+        driven.hear(140, at=second)
+    driven.hear(0, at=11.5)
+    assert driven.router.election.longest_heard == pytest.approx(8.5)
+    for second in range(13, 30):
+        driven.hear(130, at=second)
+        assert driven.router.election.tried
+    driven.hear(130, at=13 + 17 + 1 + 0.1)
+    assert not driven.router.election.tried
+    assert driven.router.election.longest_heard == 0.0
+
+
 def test_a_master_whose_gateways_answer_rise_times_is_untried_again() -> None:
     driven = Driven(
         health_check=CHECKED, sends=True, lever_holds=tried(Driven().as_backup())
