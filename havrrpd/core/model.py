@@ -304,7 +304,8 @@ class Election:
     cause: Cause | None = None  # of the resignation under way, or the last one
     tried: bool = False
     waited: int = 0  # turns of other nodes since the own one, while tried
-    moved_on: int = 0  # by how much the rank was left because its priority was taken
+    taken: tuple[tuple[IPAddress, int], ...] = ()  # the priorities of untried masters heard
+    moved_on: int = 0  # how often the rank was left because a taken priority was near
     longest_heard: float = 0.0  # seconds: a turn of another node that ended in a resignation
     draining: bool = False
     drain_settled: bool = False  # the role was given up for this drain, or was not held

@@ -2,7 +2,7 @@
 
     node is      effective priority                         standing
     untried      b - rank mod spread, spread = (b-2)//3     0 to -(spread - 1)
-    tried        4 + 2 x min(waited, 6): always in 2..16    -(b - 4 - 2 x min(waited, 6))
+    tried        4 to 16, by the turns waited               -(b - 4) to -(b - 16)
     drained      1: the last resort, not a hole             -(b - 1)
     resigning    FAULT                                      -254
 
@@ -10,23 +10,26 @@ An untried node is far ahead of a tried one, whatever the base priorities of the
 spreads the routers of a dead node over the survivors, where equal priorities send them all to the
 highest address. `waited` counts the turns of other nodes since the own one: among the tried the
 one that waited longest comes first, so that each round has the order of the one before.
-No two nodes should have one priority, for a tie makes two masters for a moment. The tried waited
-differently; an untried node whose number is taken, by a MASTER that it hears, takes another.
+Two nodes near to each other make two masters for a moment: a point is 3.9 ms of Skew_Time, less
+than a network's delay or a busy machine's lateness. So the tried are the farther apart the fewer
+they are, and an untried node keeps away from the numbers of the masters that it heard.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable
 
 from havrrpd.core.model import Instance, Router
 
 RESIGNING = -254  # with weight 1 keepalived goes to FAULT (keepalived.conf(5), track_file)
 TRIED = range(2, 17)  # the effective priorities of nodes that had their turn
 SMALLEST_BASE = 34  # below this the untried and the tried would overlap
-LEAST_TRIED = 4  # three points above a drained node
-MOST_WAITED = 6  # so that the largest is TRIED's last
-MOST_MOVES = 16  # to look for a free priority
-DISTANCE = 2  # points between two nodes: 8 ms of Skew_Time, more than a network's delay
+BY_TURNS_WAITED = (4, 8, 11, 13, 15, 16)  # of the tried; a drained node has 1
+NEAREST = 2  # points at which an untried node moves on
+DISTANCE = 4  # points between two untried nodes, where there is room: 16 ms
+MOST_MOVES = 16  # numbers to choose from
 
 
 def base_priority(router: Router) -> int:
@@ -63,7 +66,7 @@ def standing(router: Router, *, tried: bool, draining: bool) -> int:
     if draining:
         return -(base - 1)
     if tried:
-        return -(base - LEAST_TRIED - DISTANCE * min(election.waited, MOST_WAITED))
+        return BY_TURNS_WAITED[min(election.waited, len(BY_TURNS_WAITED) - 1)] - base
     return -(rank(router, election.moved_on) % _spread(base))
 
 
@@ -72,20 +75,29 @@ def tried_by(router: Router, found: int) -> int | None:
     left = base_priority(router) + found
     if not has_room(router) or left not in TRIED:
         return None
-    return max(0, left - LEAST_TRIED) // DISTANCE
+    return max(0, bisect_right(BY_TURNS_WAITED, left) - 1)
 
 
-def moved_on(router: Router, taken: int) -> int:
-    """The next `Election.moved_on` that keeps the untried priority away from a taken one."""
-    before = router.election.moved_on
-    if taken in TRIED or preempts(router) or not has_room(router):
+def away_from(router: Router, taken: Iterable[int]) -> int:
+    """The `Election.moved_on` that keeps the untried priority away from those taken, if it can.
+
+    An untried node moves only if it is very near: the fewer move, the fewer meet. A tried one has
+    heard those before it, and chooses for the next round.
+    """
+    before, numbers = router.election.moved_on, tuple(taken)
+    if preempts(router) or not has_room(router):
         return before
-    base = base_priority(router)
-    for candidate in range(before, before + MOST_MOVES):
-        own = base - rank(router, candidate) % _spread(base)
-        if abs(own - taken) >= DISTANCE:
-            return candidate
-    return before
+    base, spread = base_priority(router), _spread(base_priority(router))
+    enough = min(DISTANCE, spread // (len(numbers) + 1))
+    least = enough if router.election.tried else NEAREST
+
+    def distance(moved_on: int) -> int:
+        own = base - rank(router, moved_on) % spread
+        return min(enough, *(abs(own - number) for number in numbers))
+
+    if distance(before) >= least:
+        return before
+    return max(range(before, before + MOST_MOVES), key=distance)  # the first of the best
 
 
 def effective_priority(router: Router, instance: Instance) -> int:

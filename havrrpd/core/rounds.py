@@ -17,7 +17,8 @@ from dataclasses import replace
 from havrrpd.core.gateways import restored
 from havrrpd.core.messages import AdvertHeard, Event
 from havrrpd.core.model import Election, MasterHeard, Phase, Router, State
-from havrrpd.core.priority import TRIED, moved_on, preempts
+from havrrpd.core.priority import TRIED, away_from, preempts
+from havrrpd.core.wire import MOST_MASTERS
 
 
 def step(before: Router, router: Router, event: Event, now: float) -> Router:
@@ -65,15 +66,24 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
     election = router.election
     if election.phase is Phase.ALONE:
         election = replace(election, phase=Phase.STEADY)
-    moved = moved_on(router, event.priority)
-    if moved != election.moved_on:
-        election = replace(election, moved_on=moved)
+    if event.priority not in TRIED:
+        election = _out_of_the_way(router, election, event)
     if not (election.tried or election.turns):
         return election
     over = _outage_is_over(before, router, event, now)
     if over or event.priority in TRIED:
         return _with_new_round(router, election, over, now)
     return _having_waited(router, event, election, now)
+
+
+def _out_of_the_way(router: Router, election: Election, event: AdvertHeard) -> Election:
+    """Remember the priority of an untried MASTER, and keep away from it."""
+    heard = (event.source, event.priority)
+    if heard not in election.taken:
+        others = tuple(known for known in election.taken if known[0] != event.source)
+        election = replace(election, taken=(*others, heard)[-MOST_MASTERS:])
+    moved_on = away_from(router, [priority for _, priority in election.taken])
+    return election if moved_on == election.moved_on else replace(election, moved_on=moved_on)
 
 
 def _after_resignation(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:

@@ -74,7 +74,7 @@ def no_rank(router: Router, moved_on: int = 0) -> int:
     return 0
 
 
-def no_move(router: Router, taken: int) -> int:
+def no_move(router: Router, taken: object) -> int:
     return 0
 
 
@@ -128,7 +128,9 @@ _heard, _wanted = lever.heard, lever._wanted
 
 MUTATIONS = [
     Mutation("no rank", ((priority, "rank", no_rank),), "two masters for a moment", TIED),
-    Mutation("no other number", ((rounds, "moved_on", no_move),), "two masters for a moment", TIED),
+    Mutation(
+        "no other number", ((rounds, "away_from", no_move),), "two masters for a moment", TIED
+    ),
     Mutation("no round rule", ((rounds, "_with_new_round", no_round),), "3 one turn a round", BUSY),
     Mutation(
         "no order among the tried",

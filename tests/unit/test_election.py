@@ -199,12 +199,12 @@ def test_a_tried_node_comes_first_when_it_has_waited_longest() -> None:
     for turn in range(1, 10):
         driven.hear(0, at=3.0 * turn).hear(60 + turn, at=3.0 * turn + 0.6)
         effective.append(150 + (driven.lever or 0))
-    assert effective == [4, 6, 8, 10, 12, 14, 16, 16, 16, 16]
+    assert effective == [4, 8, 11, 13, 15, 16, 16, 16, 16, 16]
 
 
 def test_how_long_it_waited_is_read_from_the_lever_after_a_restart() -> None:
-    election = Driven(lever_holds=-138).as_backup().router.election
-    assert (election.tried, election.waited) == (True, 4 + 1)  # and it hears a MASTER
+    election = Driven(lever_holds=-137).as_backup().router.election
+    assert (election.tried, election.waited) == (True, 3 + 1)  # and it hears a MASTER
 
 
 @pytest.mark.parametrize("taken", range(101, 151))
@@ -214,6 +214,22 @@ def test_an_untried_node_leaves_a_priority_that_a_master_has(taken: int) -> None
     assert abs(left - taken) >= 2
     assert 150 - 49 < left <= 150
     assert driven.hear(taken).written == []
+
+
+@pytest.mark.parametrize("taken", range(101, 151))
+def test_a_node_that_had_its_turn_goes_further_away_for_the_next_round(taken: int) -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True)).fault()
+    driven.hear(taken, at=2.6).hear(0, at=4.0).hear(16, at=4.9)
+    assert abs(150 + (driven.lever or 0) - taken) >= 4
+
+
+def test_an_untried_node_keeps_away_from_every_master_it_heard() -> None:
+    driven = Driven(configured(replace(INSTANCE, priority=50))).as_backup()
+    others = (50, 46, 41)
+    for last, priority in enumerate(others):
+        source = IPv4Address(f"169.254.192.{100 + last}")
+        driven.feed(AdvertHeard("ha-1", 1, source, priority, 1.0))
+    assert min(abs(50 + (driven.lever or 0) - priority) for priority in others) >= 4
 
 
 def test_where_preemption_sets_the_order_no_priority_is_left() -> None:
