@@ -1,8 +1,9 @@
 """`make round-robin`: the turns of nodes that all lost their gateways, with real keepalived.
 
 A table with two rows for each case: havrrpd, and the check script that operators write today. What
-it says is read from the adverts on the wire. `--quick` takes two cases, `--markdown` prints
-the table for the docs, `--record DIR` writes what was on the wire with havrrpd, a file for a case.
+it says is read from the adverts on the wire. `--quick` takes two cases, `--by havrrpd`
+leaves the script out, `--markdown` prints the table for the docs, `--record DIR` writes what was on
+the wire with havrrpd, a file for each case.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.bench.outage import Outage, Returned
 from tests.bench.turns import Turn, counts, unfairness
 from tests.bench.wire import Wire
 
+HAVRRPD, SCRIPT = "havrrpd", "script"
 ADVERT_INT = 1
 WATCHED = 15.0
 TURNS, QUICK_TURNS = 30, 12
@@ -38,6 +40,10 @@ class Case:
     base_priority: int
     version: int
     havrrpd: bool  # else a check script
+
+    @property
+    def by(self) -> str:
+        return HAVRRPD if self.havrrpd else SCRIPT
 
     @property
     def name(self) -> str:
@@ -68,7 +74,7 @@ HEADINGS = (
 
 def main() -> int:
     options = _options()
-    cases = QUICK if options.quick else CASES
+    cases = [case for case in (QUICK if options.quick else CASES) if case.by in options.by]
     turns = QUICK_TURNS if options.quick else TURNS
     rows: list[tuple[str, ...]] = [HEADINGS]
     failed = 0
@@ -93,6 +99,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="two cases, 12 turns")
+    parser.add_argument("--by", nargs="+", choices=(HAVRRPD, SCRIPT), default=(HAVRRPD, SCRIPT))
     parser.add_argument("--markdown", action="store_true", help="print the table for the docs")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write what was on the wire")
     parser.add_argument("--jobs", type=int, default=4, help="labs side by side (4)")
@@ -184,7 +191,7 @@ def _row(measured: Measured) -> tuple[str, ...]:
         f"{case.delay * 1000:g} ms",
         str(case.base_priority),
         f"v{case.version}",
-        "havrrpd" if case.havrrpd else "script",
+        case.by,
         "/".join(str(count) for count in counts(turns, nodes).values()),
         str(unfairness(turns, nodes)),
         _share(turns),
