@@ -303,7 +303,7 @@ class Election:
     phase: Phase = Phase.STEADY
     cause: Cause | None = None  # of the resignation under way, or the last one
     tried: bool = False
-    waited: int = 0  # turns of other nodes since the own one, while tried
+    waited: int = 0  # turns of other nodes since the own one, in the present outage
     taken: tuple[tuple[IPAddress, int], ...] = ()  # the priorities of untried masters heard
     moved_on: int = 0  # how often the rank was left because a taken priority was near
     longest_heard: float = 0.0  # seconds: a turn of another node that ended in a resignation

@@ -1,18 +1,20 @@
 """Priorities and standings: the numbers by which VRRP, and nothing else, arbitrates.
 
-    node is      effective priority                         standing
-    untried      b - rank mod spread, spread = (b-2)//3     0 to -(spread - 1)
-    tried        4 to 16, by the turns waited               -(b - 4) to -(b - 16)
-    drained      1: the last resort, not a hole             -(b - 1)
-    resigning    FAULT                                      -254
+    node is                    effective priority                     standing
+    untried                    b - rank mod spread, spread = (b-2)//3 0 to -(spread - 1)
+    untried again              b - k (16 - place), k = spread//10     -12 k to 0
+    tried                      place, in 4 to 16                      -(b - 4) to -(b - 16)
+    drained                    1: the last resort, not a hole         -(b - 1)
+    resigning                  FAULT                                  -254
 
 An untried node is far ahead of a tried one, whatever the base priorities of the others. The rank
 spreads the routers of a dead node over the survivors, where equal priorities send them all to the
-highest address. `waited` counts the turns of other nodes since the own one: among the tried the
-one that waited longest comes first, so that each round has the order of the one before.
+highest address. Once a node had a turn in an outage, its place goes by the turns of others that it
+has `waited` for since, in this round and in the next: the one that waited longest comes first, so
+the order of all rounds is that of the first, and nobody is twice in line before another's turn.
 Two nodes near to each other make two masters for a moment: a point is 3.9 ms of Skew_Time, less
-than a network's delay or a busy machine's lateness. So the tried are the farther apart the fewer
-they are, and an untried node keeps away from the numbers of the masters that it heard.
+than a network's delay or a busy machine's lateness. So places are the farther apart the fewer
+nodes there are, and a rank keeps away from the numbers of the masters that this node heard.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from havrrpd.core.model import Instance, Router
 RESIGNING = -254  # with weight 1 keepalived goes to FAULT (keepalived.conf(5), track_file)
 TRIED = range(2, 17)  # the effective priorities of nodes that had their turn
 SMALLEST_BASE = 34  # below this the untried and the tried would overlap
-BY_TURNS_WAITED = (4, 8, 11, 13, 15, 16)  # of the tried; a drained node has 1
+PLACES = (4, 7, 10, 12, 14, 15, 16)  # by the turns waited; a drained node has 1
 NEAREST = 2  # points at which an untried node moves on
 DISTANCE = 4  # points between two untried nodes, where there is room: 16 ms
 MOST_MOVES = 16  # numbers to choose from
@@ -65,8 +67,11 @@ def standing(router: Router, *, tried: bool, draining: bool) -> int:
     base, election = base_priority(router), router.election
     if draining:
         return -(base - 1)
+    place = PLACES[min(election.waited, len(PLACES) - 1)]
     if tried:
-        return BY_TURNS_WAITED[min(election.waited, len(BY_TURNS_WAITED) - 1)] - base
+        return place - base
+    if election.turns and not preempts(router):
+        return (place - PLACES[-1]) * max(1, _spread(base) // 10)
     return -(rank(router, election.moved_on) % _spread(base))
 
 
@@ -75,27 +80,25 @@ def tried_by(router: Router, found: int) -> int | None:
     left = base_priority(router) + found
     if not has_room(router) or left not in TRIED:
         return None
-    return max(0, bisect_right(BY_TURNS_WAITED, left) - 1)
+    return max(0, bisect_right(PLACES, left) - 1)
 
 
 def away_from(router: Router, taken: Iterable[int]) -> int:
-    """The `Election.moved_on` that keeps the untried priority away from those taken, if it can.
+    """The `Election.moved_on` that keeps the rank away from the priorities taken, if it can.
 
-    An untried node moves only if it is very near: the fewer move, the fewer meet. A tried one has
-    heard those before it, and chooses for the next round.
+    A node moves only if it is very near: the fewer move, the fewer meet.
     """
     before, numbers = router.election.moved_on, tuple(taken)
     if preempts(router) or not has_room(router):
         return before
     base, spread = base_priority(router), _spread(base_priority(router))
     enough = min(DISTANCE, spread // (len(numbers) + 1))
-    least = enough if router.election.tried else NEAREST
 
     def distance(moved_on: int) -> int:
         own = base - rank(router, moved_on) % spread
         return min(enough, *(abs(own - number) for number in numbers))
 
-    if distance(before) >= least:
+    if distance(before) >= min(NEAREST, enough):
         return before
     return max(range(before, before + MOST_MOVES), key=distance)  # the first of the best
 

@@ -2,7 +2,8 @@
 
 A node that lost its gateways as MASTER is `tried`, and far behind the untried in the next
 election. A MASTER heard at a priority of the tried shows that nobody untried was left: a new
-round began, and everybody but that MASTER is untried again. So each node has one turn a round.
+round began, and everybody but that MASTER is untried again. So each node has one turn a round,
+and by the turns that it `waited` for, those of the others since its own, all rounds have one order.
 The adverts are the shared memory; nothing else is exchanged, and a node that joins is untried.
 
 The outage is over for a MASTER whose gateways answer, and for a BACKUP that hears the same MASTER
@@ -70,10 +71,11 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
         election = _out_of_the_way(router, election, event)
     if not (election.tried or election.turns):
         return election
+    election = _having_waited(router, event, election, now)
     over = _outage_is_over(before, router, event, now)
     if over or event.priority in TRIED:
         return _with_new_round(router, election, over, now)
-    return _having_waited(router, event, election, now)
+    return election
 
 
 def _out_of_the_way(router: Router, election: Election, event: AdvertHeard) -> Election:
@@ -98,22 +100,25 @@ def _after_resignation(before: Router, router: Router, event: AdvertHeard, now: 
 def _with_new_round(router: Router, election: Election, over: bool, now: float) -> Election:
     """Untried, unless that would take the role back at once: there the return waits."""
     if not preempts(router):
-        ended = replace(election, turns=0, longest_heard=0.0) if over else election
-        return replace(ended, tried=False, waited=0)
+        ended = replace(election, turns=0, waited=0, longest_heard=0.0) if over else election
+        return replace(ended, tried=False)
     if now < returns_at(router):
         return election
     return replace(election, tried=False)
 
 
 def _having_waited(router: Router, event: AdvertHeard, election: Election, now: float) -> Election:
-    """One turn longer when another node's begins; where preemption rules, the order is given."""
-    master = _master(router, event)
-    begins = master is not None and master.first_heard == now
-    if not (election.tried and begins) or preempts(router):
-        return election
-    if event.vrid != router.instances[0].config.vrid:  # instances move together: one turn
+    """One turn longer when another node's begins; where preemption rules, the order is given.
+
+    A resignation begins one turn, even if two nodes become MASTER for a moment.
+    """
+    instance = router.instances[0]  # instances move together: one turn
+    if event.vrid != instance.config.vrid or preempts(router):
         return election
     if election.phase is Phase.RESIGNING:  # it relieves this node: the turn after the own one
+        return election
+    began = [m for m in instance.masters if m.first_heard > instance.evidence.peer_resigned]
+    if [(m.address, m.first_heard) for m in began] != [(event.source, now)]:
         return election
     return replace(election, waited=election.waited + 1)
 

@@ -76,7 +76,7 @@ def test_a_reload_is_whole_or_not_at_all(lab: Lab) -> None:
     config = lab.node(NODE).path(CONFIG)
     good = config.read_text()
     name = "havrrpd_config_last_reload_successful"
-    config.write_text(good.replace("interval = 1.000", "interval = 2.5\nfall = 0"))
+    config.write_text(good.replace("[health_check]\n", "[health_check]\nfall = 0\n"))
     lab.havrrpd[NODE].signal(signal.SIGHUP)
     wait_until(lambda: metric(lab, name) == "0.0", 5.0, "the reload is refused")
     assert lab.node(NODE).status()["summary"]["MASTER"] == 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from havrrpd.lab.lab import Lab
+from havrrpd.lab.router import Router
 from havrrpd.lab.waiting import LabError, wait_until
 from tests.bench import outage
 from tests.bench.outage import Outage
@@ -32,10 +33,8 @@ QUICK: dict[str, Any] = {
     "keep_logs": True,
 }
 WATCHED = 5.0  # seconds in which nothing may move: more than three turns
-# A keepalived with a track file takes one of root's fs.inotify.max_user_instances, 128 on most
-# hosts and shared by all nodes of a lab; the host's own services need some of them too.
-ROUTERS = 30
-MANY_LIMIT = 60.0
+ROUTERS = 60
+MANY_LIMIT = 90.0
 
 
 def masters(wire: Wire) -> dict[int, str]:
@@ -90,17 +89,28 @@ def test_a_node_that_alone_lost_its_gateway_hands_over_to_one_that_keeps_the_rol
         assert len(nodes) <= 3  # it is there at the first or the second turn of others
 
 
-def deaf(lab: Lab) -> list[str]:
-    """The logs of keepalived processes that do not see their lever."""
-    logs = lab.logs.glob("*-keepalived-*.log")
-    return [log.name for log in logs if "Unable to monitor track files" in log.read_text()]
+def deaf(lab: Lab) -> list[tuple[str, int]]:
+    """The keepaliveds, by node and router, that do not watch their track file.
+
+    Each takes one of root's fs.inotify.max_user_instances: 128 on most hosts, which all nodes of
+    a lab share, as they never do in the field. One that gets none reads the file when it starts.
+    """
+    logs = {(n, r.number): lab.logs / f"{n}-keepalived-{r.number}.log" for n, r in _all(lab)}
+    return [key for key, log in logs.items() if "Unable to monitor track files" in log.read_text()]
+
+
+def _all(lab: Lab) -> list[tuple[str, Router]]:
+    return [(name, router) for name in lab.names for router in lab.routers]
 
 
 def test_the_routers_of_a_dead_node_are_spread_over_the_survivors() -> None:
-    """Half of 30 is even; less than 9 is more than two deviations of a fair coin away from it."""
+    """50:50 within 20 %: each survivor gets 30 to 70 % of them."""
     with Lab(routers=ROUTERS, advert_int=ADVERT_INT, keep_logs=True) as lab, Wire(lab) as wire:
         wait_until(lambda: all_found(lab), MANY_LIMIT, "every router found on every node")
-        assert deaf(lab) == [], "fs.inotify.max_user_instances is too low for so many keepaliveds"
+        for name, number in deaf(lab):  # its standing was written by now
+            lab.stop_keepalived(name, number)
+            lab.start_keepalived(name, number)
+        wait_until(lambda: all_found(lab), MANY_LIMIT, "every router found on every node again")
         before = wait_until(lambda: masters(wire), MANY_LIMIT, "one MASTER for every router")
         dead, lost = Counter(before.values()).most_common(1)[0]
         lab.kill_node(dead)

@@ -17,6 +17,7 @@ from havrrpd.core.model import Election, Router
 from tests.simulation.histories import (
     AllGateways,
     Crash,
+    Failover,
     Fault,
     Gateway,
     History,
@@ -65,6 +66,11 @@ KILLED_ALONE = History(
     30.0,
 )
 TIED = outage(3, router="r2", delay=0.002, max_dwell=2.0)
+MOVED_BY_HAND = History(
+    scenario_of(3, router="r2", delay=0.002),
+    tuple((6.0, Failover(number % 3)) for number in range(60)),
+    15.0,
+)
 
 
 # --- what is left out ---
@@ -129,7 +135,10 @@ _heard, _wanted = lever.heard, lever._wanted
 MUTATIONS = [
     Mutation("no rank", ((priority, "rank", no_rank),), "two masters for a moment", TIED),
     Mutation(
-        "no other number", ((rounds, "away_from", no_move),), "two masters for a moment", TIED
+        "no other number",
+        ((rounds, "away_from", no_move),),
+        "two masters for a moment",
+        MOVED_BY_HAND,
     ),
     Mutation("no round rule", ((rounds, "_with_new_round", no_round),), "3 one turn a round", BUSY),
     Mutation(
