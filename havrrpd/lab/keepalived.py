@@ -29,13 +29,14 @@ class Vrrp:
     nopreempt: bool = True
     fifo: bool = True
     lever: bool = True
+    unlevered: frozenset[str] = frozenset()  # nodes that have no lever in any case
     check_script: bool = False
 
 
 def configuration(router: Router, node: str, vrrp: Vrrp) -> str:
     """keepalived.conf of a router on a node, laid out as Neutron does."""
     nopreempt = "    nopreempt\n" if vrrp.nopreempt else ""
-    track = "    track_file {\n        havrrpd\n    }\n" if vrrp.lever else ""
+    track = "    track_file {\n        havrrpd\n    }\n" if _has_lever(node, vrrp) else ""
     track += "    track_script {\n        gateway\n    }\n" if vrrp.check_script else ""
     excluded = "".join(
         f"        {address} dev {interface} no_track\n"
@@ -92,7 +93,12 @@ vrrp_script gateway {{
 }}
 """
     definitions = f"global_defs {{\n    router_id {node}\n{fifo}{version}{security}}}\n"
-    return definitions + (lever if vrrp.lever else "") + (check if vrrp.check_script else "")
+    lever = lever if _has_lever(node, vrrp) else ""
+    return definitions + lever + (check if vrrp.check_script else "")
+
+
+def _has_lever(node: str, vrrp: Vrrp) -> bool:
+    return vrrp.lever and node not in vrrp.unlevered
 
 
 def check_script(router: Router) -> str:

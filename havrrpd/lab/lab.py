@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,9 +37,9 @@ class Lab:
     `priorities` gives single nodes another base priority. With `havrrpd=False` only keepalived
     is started. `health_check` has more keys of that table, `havrrpd_config` is appended to each
     node's havrrpd.toml. `fifo` and `lever` say whether keepalived.conf has the stanza for havrrpd,
-    `check_script` whether it has a script that checks the gateway. `delay` is one-way, in seconds,
-    on the HA network. `keep_logs` leaves the logs of the processes at `logs` when the lab ends by
-    an exception.
+    `unlevered` names nodes that have no lever in any case, `check_script` says whether there is a
+    script that checks the gateway. `delay` is one-way, in seconds, on the HA network. `keep_logs`
+    leaves the logs of the processes at `logs` when the lab ends by an exception.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Lab:
         priorities: Mapping[str, int] | None = None,
         fifo: bool = True,
         lever: bool = True,
+        unlevered: Iterable[str] = (),
         check_script: bool = False,
         delay: float = 0.0,
         havrrpd: bool = True,
@@ -72,6 +73,7 @@ class Lab:
             nopreempt=nopreempt,
             fifo=fifo,
             lever=lever,
+            unlevered=frozenset(unlevered),
             check_script=check_script,
         )
         self.nodes: dict[str, Node] = {}
