@@ -101,8 +101,8 @@ def test_the_routers_of_a_dead_node_are_spread_over_the_survivors() -> None:
     which the nodes of a lab share as they never do in the field. So the node that dies has none.
     """
     dies = "network1"
-    quick = {"advert_int": ADVERT_INT, "unlevered": [dies], "keep_logs": True}
-    with Lab(routers=ROUTERS, **quick) as lab, Wire(lab) as wire:
+    options: dict[str, Any] = {"advert_int": ADVERT_INT, "unlevered": [dies], "keep_logs": True}
+    with Lab(routers=ROUTERS, **options) as lab, Wire(lab) as wire:
         wait_until(lambda: all_found(lab), MANY_LIMIT, "every router found on every node")
         assert deaf(lab) == [], "fs.inotify.max_user_instances is too low for 120 keepaliveds"
         before = wait_until(lambda: masters(wire), MANY_LIMIT, "one MASTER for every router")
