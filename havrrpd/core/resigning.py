@@ -64,10 +64,10 @@ def released_if_due(router: Router, now: float) -> Router:
     abandoned = router.pid is None or router.settings.observe_only or election.stopping
     if not (relieved or timed_out or abandoned or router.lever is None):
         return router
-    unrelieved = timed_out and not relieved and router.wire_watched
+    never_left = timed_out and router.state is State.MASTER
+    unrelieved = timed_out and not relieved and not never_left and router.wire_watched
     alone = unrelieved and election.cause is Cause.GATEWAY_LOST
     phase = Phase.DRAINED if election.draining else Phase.ALONE if alone else Phase.STEADY
-    never_left = timed_out and router.state is State.MASTER
     election = replace(
         election,
         phase=phase,

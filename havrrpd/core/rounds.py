@@ -18,20 +18,23 @@ from dataclasses import replace
 from havrrpd.core.gateways import restored
 from havrrpd.core.messages import AdvertHeard, Event
 from havrrpd.core.model import Election, MasterHeard, Phase, Router, State
-from havrrpd.core.priority import TRIED, away_from, preempts
+from havrrpd.core.priority import TRIED, away_from, base_priority, preempts
 from havrrpd.core.wire import MOST_MASTERS
 
 
 def step(before: Router, router: Router, event: Event, now: float) -> Router:
     """The router after what the event says about the round. `before`: ahead of the event."""
     election = router.election
+    if _lost_a_tie(before, router):  # the winner's turn began while this node was MASTER too
+        election = replace(election, waited=election.waited + 1)
     if router.state is State.MASTER:
-        if router.settings.health_check.interval == 0 or restored(router):
+        well = router.settings.health_check.interval == 0 or restored(router)
+        if well and election.phase is not Phase.RESIGNING:
             election = _well(election)
     elif isinstance(event, AdvertHeard) and event.priority > 0:
-        election = _after_advert(before, router, event, now)
+        election = _after_advert(before, router, election, event, now)
     elif isinstance(event, AdvertHeard):
-        election = _after_resignation(before, router, event, now)
+        election = _after_resignation(before, election, event, now)
     return router if election == router.election else replace(router, election=election)
 
 
@@ -49,6 +52,11 @@ def proven_at(router: Router, master: MasterHeard) -> float:
     return master.first_heard + max(own, others) + master.advert_int
 
 
+def would_preempt(router: Router, priority: int) -> bool:
+    """Whether this node, untried, would take the role from a MASTER of that priority at once."""
+    return preempts(router) and base_priority(router) > priority
+
+
 def returns_at(router: Router) -> float:
     """Before that a tried node whose return would preempt does not become untried."""
     return router.election.resigned_at + dwell(router, router.election.turns)
@@ -63,8 +71,16 @@ def _well(election: Election) -> Election:
     )
 
 
-def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:
+def _lost_a_tie(before: Router, router: Router) -> bool:
     election = router.election
+    in_outage = (election.tried or election.turns > 0) and not preempts(router)
+    gave_way = before.state is State.MASTER and router.state is State.BACKUP
+    return in_outage and gave_way and election.phase is not Phase.RESIGNING
+
+
+def _after_advert(
+    before: Router, router: Router, election: Election, event: AdvertHeard, now: float
+) -> Election:
     if election.phase is Phase.ALONE:
         election = replace(election, phase=Phase.STEADY)
     if event.priority not in TRIED:
@@ -74,7 +90,7 @@ def _after_advert(before: Router, router: Router, event: AdvertHeard, now: float
     election = _having_waited(router, event, election, now)
     over = _outage_is_over(before, router, event, now)
     if over or event.priority in TRIED:
-        return _with_new_round(router, election, over, now)
+        return _with_new_round(router, event, election, over, now)
     return election
 
 
@@ -88,20 +104,25 @@ def _out_of_the_way(router: Router, election: Election, event: AdvertHeard) -> E
     return election if moved_on == election.moved_on else replace(election, moved_on=moved_on)
 
 
-def _after_resignation(before: Router, router: Router, event: AdvertHeard, now: float) -> Election:
+def _after_resignation(
+    before: Router, election: Election, event: AdvertHeard, now: float
+) -> Election:
     """A turn of another node ended. One that lasted longer than max_dwell was no failing one."""
-    election, master = router.election, _master(before, event)
+    master = _master(before, event)
     lasted = 0.0 if master is None else now - master.first_heard
-    if not election.longest_heard < lasted <= router.settings.max_dwell:
+    if not election.longest_heard < lasted <= before.settings.max_dwell:
         return election
     return replace(election, longest_heard=lasted)
 
 
-def _with_new_round(router: Router, election: Election, over: bool, now: float) -> Election:
+def _with_new_round(
+    router: Router, event: AdvertHeard, election: Election, over: bool, now: float
+) -> Election:
     """Untried, unless that would take the role back at once: there the return waits."""
-    if not preempts(router):
-        ended = replace(election, turns=0, waited=0, longest_heard=0.0) if over else election
-        return replace(ended, tried=False)
+    if not would_preempt(router, event.priority):
+        if over:
+            election = replace(election, turns=0, waited=0, longest_heard=0.0, taken=())
+        return replace(election, tried=False)
     if now < returns_at(router):
         return election
     return replace(election, tried=False)
@@ -128,7 +149,8 @@ def _outage_is_over(before: Router, router: Router, event: AdvertHeard, now: flo
     earlier, master = _master(before, event), _master(router, event)
     if earlier is None or master is None or master.first_heard != earlier.first_heard:
         return False
-    if earlier.priority in TRIED and master.priority >= TRIED.stop:
+    risen = earlier.priority in TRIED and master.priority >= TRIED.stop
+    if risen and not preempts(router):  # there it rises after a dwell, well or not
         return True
     return now > proven_at(router, master)
 

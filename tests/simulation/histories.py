@@ -144,6 +144,7 @@ def play(history: History) -> Invariants:
         inflict(world, fault)
         invariants.disturbed(gateways_only=isinstance(fault, Gateway | AllGateways))
     world.run(history.calm)
+    invariants.ended()
     return invariants
 
 
@@ -223,13 +224,14 @@ def faults(nodes: int) -> st.SearchStrategy[Fault]:
 def scenarios(draw: st.DrawFn, *, lossy: bool = False) -> Scenario:
     nodes = draw(st.sampled_from([1, 2, 2, 3, 3, 3, 4, 5, 7]))
     preempt = draw(st.sampled_from([False, False, False, True]))
+    unequal = preempt or draw(st.sampled_from([False, False, True]))
     bases = st.sampled_from([34, 50, 100, 150, 254])
     equal = (draw(bases),) * nodes
     lags = st.sampled_from([0.0002, 0.001, 0.01])
     return Scenario(
-        priorities=draw(st.tuples(*[bases] * nodes)) if preempt else equal,
+        priorities=draw(st.tuples(*[bases] * nodes)) if unequal else equal,
         version=draw(st.sampled_from([2, 3])),
-        advert_int=draw(st.sampled_from([1.0, 1.0, 2.0])),
+        advert_int=draw(st.sampled_from([0.2, 1.0, 1.0, 1.0, 2.0, 2.0])),
         preempt=preempt,
         delay=draw(st.sampled_from([0.0, 0.0001, 0.002])),
         loss=draw(st.sampled_from([0.02, 0.1])) if lossy else 0.0,
@@ -248,5 +250,5 @@ def histories(draw: st.DrawFn, *, gateways_only: bool = False, lossy: bool = Fal
     nodes = len(scenario.priorities)
     fault = gateway_faults(nodes) if gateways_only else faults(nodes)
     events = draw(st.lists(st.tuples(_PAUSES, fault), max_size=8))
-    calm = draw(st.sampled_from([15.0, 15.0, 30.0, 30.0, 90.0]))
+    calm = draw(st.sampled_from([15.0, 15.0, 15.0, 30.0, 30.0, 30.0, 90.0, 150.0]))
     return History(scenario, tuple(events), calm)

@@ -14,8 +14,10 @@ from itertools import pairwise
 
 from havrrpd.core.model import Cause
 from havrrpd.core.priority import TRIED
+from tests.simulation.keepalived import FAULT
 from tests.simulation.world import RESTART, Node, World
 
+A_POINT = 1 / 256  # of a priority, seconds of Skew_Time with an advert_int of 1 s
 TIE = 0.1  # seconds in which the loser of a tie has seen that it lost
 
 
@@ -90,15 +92,12 @@ class Invariants:
     # --- what is seen ---
 
     def _checked(self) -> None:
-        masters = tuple(node for node in self.world.nodes if self._serves(node))
+        masters = tuple(node for node in self.world.nodes if node.is_master)
         if masters != self._masters:
             self._changed(masters)
         self._one_master()
         self._some_master()
         self._everyone_in_time()
-
-    def _serves(self, node: Node) -> bool:
-        return node.is_master
 
     def _changed(self, masters: tuple[Node, ...]) -> None:
         now = self.world.agenda.now
@@ -114,8 +113,6 @@ class Invariants:
             self.blips += 1
         self._stays_put(masters)
         self._masters = masters
-        together = self._together(masters)
-        self._two_since = None if len(together) < 2 else self._two_since or now
         self._none_since = now
 
     def _began(self, turn: Turn) -> None:
@@ -144,10 +141,14 @@ class Invariants:
     # --- (1) ---
 
     def _one_master(self) -> None:
-        limit = 3 * self.world.scenario.advert_int + 1.0
-        if self._two_since is not None and self.world.agenda.now - self._two_since > limit:
-            names = [node.name for node in self._together(self._masters)]
-            self._broken("1 one master", f"{names} for {limit} s")
+        limit, now = 3 * self.world.scenario.advert_int + 1.0, self.world.agenda.now
+        together = self._together(self._masters)
+        if len(together) < 2:
+            self._two_since = None
+        elif self._two_since is None:
+            self._two_since = now
+        elif now - self._two_since > limit:
+            self._broken("1 one master", f"{[node.name for node in together]} for {limit} s")
 
     # --- (2) ---
 
@@ -169,6 +170,27 @@ class Invariants:
 
     # --- (3) ---
 
+    def ended(self) -> None:
+        """At the end of a long calm: nothing is left of an outage that is over."""
+        able, scenario = self._able(), self.world.scenario
+        long_enough = self.world.agenda.now - self._calm.since > self._forgotten_after()
+        if not long_enough or len(able) < 2 or scenario.loss or not self._one_group(able):
+            return
+        if not all(node.gateway for node in able):
+            return
+        for node in able:
+            assert node.daemon is not None
+            assert node.lever is not None
+            election = node.daemon.router.election
+            if election.tried or election.turns:
+                seen = f"{node.name} is tried {election.tried}, turns {election.turns}"
+                self._broken("5 an outage ends", seen)
+            if node.lever <= FAULT:
+                self._broken("6 some master", f"the lever of {node.name} holds {node.lever}")
+            others_fit = any(not other.draining for other in able)
+            if node.draining and node.is_master and others_fit and self._calm.since > 0:
+                self._broken("5 drained", f"{node.name} is MASTER")
+
     def _one_turn_a_round(self) -> None:
         """In a full outage every living node has one turn a round."""
         able = self._able()
@@ -186,6 +208,12 @@ class Invariants:
             if len(got) != len(able):
                 names = [node.name for node in got]
                 self._broken("3 one turn a round", f"{names} of {[n.name for n in able]}")
+        quiet = self.world.scenario.jitter <= A_POINT / 2 and self.world.scenario.advert_int >= 1.0
+        if self._calm.fresh and quiet and not self.blips:
+            for earlier, later in pairwise(finished):
+                if earlier != later:
+                    orders = [[node.name for node in got] for got in (earlier, later)]
+                    self._broken("3 one order", f"{orders[0]}, then {orders[1]}")
 
     def _everyone_in_time(self) -> None:
         """(2) and (3) once more, for a node that keeps the role instead of failing its turn."""
@@ -266,6 +294,16 @@ class Invariants:
         """How long what was seen of a gateway before still counts."""
         check = self.world.scenario.health_check
         return check.interval + check.rise * check.retry_interval + check.timeout
+
+    def _forgotten_after(self) -> float:
+        """How long after the last repair nobody remembers an outage any more, at the latest.
+
+        A MASTER is known to be well after twice the longest turn; before that each node may have
+        one more turn.
+        """
+        scenario = self.world.scenario
+        a_turn = scenario.max_dwell + self._known_after() + 4 * scenario.advert_int + 2.0
+        return (len(self.world.nodes) + 3) * a_turn
 
     def _settled(self) -> bool:
         return self.world.agenda.now > self._calm.since + self._known_after() + 6.0

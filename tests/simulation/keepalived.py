@@ -13,7 +13,7 @@ from random import Random
 from havrrpd.core.model import InstanceConfig, State, Word
 from tests.simulation.agenda import Agenda, Frozen
 
-FAULT_BELOW = -253  # weight x value at or below -254 is FAULT
+FAULT = -254  # weight x value at or below that, keepalived.conf(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Keepalived:
     @property
     def priority(self) -> int:
         """The effective one."""
-        lowered = self._lever if self._lever > FAULT_BELOW - 1 else 0
+        lowered = self._lever if self._lever > FAULT else 0
         return max(1, min(254, self.config.priority + lowered))
 
     # --- what happens to it ---
@@ -101,7 +101,7 @@ class Keepalived:
     # --- RFC 9568 section 6.4, and what keepalived adds ---
 
     def _track(self) -> None:
-        fit = self._link and self._lever > FAULT_BELOW - 1
+        fit = self._link and self._lever > FAULT
         if not fit and self.state is not State.FAULT:
             if self.state is State.MASTER:
                 self._resign()

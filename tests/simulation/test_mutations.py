@@ -84,7 +84,9 @@ def no_move(router: Router, taken: object) -> int:
     return 0
 
 
-def no_round(router: Router, given: Election, over: bool, now: float) -> Election:
+def no_round(
+    router: Router, event: object, given: Election, over: bool, now: float
+) -> Election:
     return replace(given, tried=False, waited=0, turns=0) if over else given
 
 

@@ -138,6 +138,7 @@ class Node(Frozen):
         if self.keepalived:
             self.keepalived.kill()
         self.alive, self.keepalived, self.held = False, None, False
+        self.lever = None  # /run is empty after a boot
 
     def start_keepalived(self) -> None:
         if not self.alive or self.keepalived:

@@ -228,6 +228,14 @@ def test_in_the_next_round_a_node_keeps_the_place_that_it_waited_for(base: int, 
     assert base + (driven.lever or 0) == again
 
 
+def test_the_loser_of_a_tie_counts_the_turn_of_the_winner() -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True)).fault().hear(140, at=2.6)
+    driven.hear(0, at=4.0).feed(StateNotified("VR_1", Word.BACKUP, 10)).promote().hear(140, at=4.6)
+    assert driven.router.election.waited == 0
+    driven.feed(*driven.removing(), StateNotified("VR_1", Word.BACKUP, 10))
+    assert driven.router.election.waited == 1
+
+
 def test_two_masters_for_a_moment_are_one_turn() -> None:
     driven = outage(Driven(health_check=CHECKED, sends=True)).fault().hear(140, at=2.6)
     other = AdvertHeard("ha-1", 1, IPv4Address("169.254.192.9"), 140, 1.0)
@@ -292,6 +300,22 @@ def test_with_preemption_a_tried_node_waits_out_its_dwell() -> None:
     driven.hear(10, at=3.0)
     assert driven.lever == -146
     driven.hear(10, at=6.1)
+    assert driven.lever == 0
+
+
+def test_with_preemption_an_operators_failover_counts_as_tried_until_the_dwell_is_over() -> None:
+    driven = Driven(PREEMPTING).as_master().feed(FailoverRequested()).fault().hear(100, at=0.7)
+    assert driven.lever == -146
+    driven.hear(100, at=1.9)
+    assert driven.lever == -146
+
+
+def test_a_node_that_cannot_preempt_is_untried_as_soon_as_the_outage_is_over() -> None:
+    driven = outage(Driven(PREEMPTING, CHECKED, sends=True)).fault()
+    for second in range(3, 14):
+        driven.hear(200, at=second)
+    assert not driven.router.election.tried
+    assert driven.router.election.turns == 0
     assert driven.lever == 0
 
 

@@ -182,7 +182,7 @@ def test_a_master_that_resigns_at_once() -> None:
         "This node has been resigning for 0 s: its gateways were lost (gateway_lost).",
         "keepalived has not given the role up yet.",
         "It ends when another MASTER is heard, or in 4.4 s at the latest: then the priority is 4 "
-        "as tried.",
+        "as tried, or that of the untried if a new round begins with that MASTER.",
         "Its base priority is 150; its track file holds -254: FAULT.",
         LAST_ADVERT,
     ]
@@ -194,7 +194,7 @@ def test_a_resigning_node_waits_in_fault_for_another_master() -> None:
         f"Its lever holds it down: the track file {LEVER} holds -254.",
         "This node has been resigning for 0.3 s: its gateways were lost (gateway_lost).",
         "It ends when another MASTER is heard, or in 4.1 s at the latest: then the priority is 4 "
-        "as tried.",
+        "as tried, or that of the untried if a new round begins with that MASTER.",
     ]
 
 
@@ -351,7 +351,7 @@ def test_where_preemption_rules_it_is_the_return_that_waits() -> None:
 
 def test_a_preempting_node_found_tried_does_not_know_when_it_resigned() -> None:
     driven = Driven(PREEMPTING, lever_holds=-146).as_backup()
-    assert said(driven)[3].endswith("or when 169.254.192.2 still is MASTER in 5 s.")
+    assert said(driven)[2].endswith("or when 169.254.192.2 still is MASTER in 5 s.")
 
 
 def test_a_higher_priority_with_preemption_takes_the_role() -> None:

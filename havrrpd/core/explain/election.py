@@ -16,7 +16,7 @@ from havrrpd.core.priority import (
     standing,
 )
 from havrrpd.core.resigning import refusal
-from havrrpd.core.rounds import dwell, proven_at, returns_at
+from havrrpd.core.rounds import dwell, proven_at, returns_at, would_preempt
 
 
 def sentences(router: Router, now: float) -> Iterator[str]:
@@ -88,18 +88,21 @@ def _resigning(router: Router, now: float) -> Iterator[str]:
         yield "keepalived has not given the role up yet."
     due = election.release_due
     latest = "" if due is None else f", or {upcoming(due, now)} at the latest"
-    after = standing(router, tried=election.tried, draining=election.draining)
-    yield (
-        f"It ends when another MASTER is heard{latest}: then the priority is "
-        f"{base_priority(router) + after}{_kind(router)}."
-    )
+    yield f"It ends when another MASTER is heard{latest}: then {_after(router)}."
 
 
-def _kind(router: Router) -> str:
-    if not has_room(router):
-        return " again"
+def _after(router: Router) -> str:
+    """What the priority is after the resignation, as far as that can be known."""
     election = router.election
-    return " as drained" if election.draining else " as tried" if election.tried else " as untried"
+    given = standing(router, tried=election.tried, draining=election.draining)
+    then = f"the priority is {base_priority(router) + given}"
+    if not has_room(router):
+        return f"{then} again"
+    if election.draining:
+        return f"{then} as drained"
+    if election.tried and not preempts(router):
+        return f"{then} as tried, or that of the untried if a new round begins with that MASTER"
+    return f"{then} as {'tried' if election.tried else 'untried'}"
 
 
 def _alone(router: Router, now: float) -> str:
@@ -107,7 +110,8 @@ def _alone(router: Router, now: float) -> str:
     said = f"Nobody took the role when this node resigned {ago} ago"
     if router.state is State.MASTER:
         return f"{said}: it is alone, and serves what it can."
-    return f"{said}: it is alone, and takes the role again if nobody else is heard."
+    fit = "once it is out of FAULT " if router.state is State.FAULT else ""
+    return f"{said}: it is alone, and {fit}takes the role again if nobody else is heard."
 
 
 def _failing(router: Router, now: float) -> str:
@@ -160,7 +164,7 @@ def _turn(router: Router) -> str:
 
 def _round(router: Router, now: float) -> Iterator[str]:
     election = router.election
-    if election.phase is Phase.RESIGNING:
+    if election.phase is Phase.RESIGNING or election.draining or not has_room(router):
         return
     if router.state is State.MASTER and election.tried:
         rise = counted(router.settings.health_check.rise, "probe", "probes")
@@ -177,7 +181,8 @@ def _tried(router: Router, now: float) -> Iterator[str]:
         f"when a MASTER is heard with a priority from {TRIED.start} to {TRIED.stop - 1} (a new "
         f"round), or when {_lasting(router, now)}"
     )
-    if preempts(router):
+    masters = [master for instance in router.instances for master in instance.masters]
+    if any(would_preempt(router, master.priority) for master in masters):
         yield "It is tried, and waits: untried, preempt would let it take the role back at once."
         yield f"That ends {ends}{_not_before(router, now)}."
         return
