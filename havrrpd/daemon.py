@@ -103,12 +103,15 @@ class Daemon:
                     task.cancel()
 
     def _finish(self) -> None:
-        """Leave nothing half done: a router that resigns gets its standing now."""
+        """Leave nothing half done: a router that resigns gets its standing now, one that is gone
+        too.
+        """
         log.info("daemon.stopping")
         systemd.notify(systemd.STOPPING)
         for router_id in self._steps.routers:
             self._steps.emit(router_id, Stopping())
         self._steps.settle()
+        self._put_levers_right()
 
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
@@ -215,7 +218,7 @@ class Daemon:
             return StandingRead(path, None)
 
     def _put_levers_right(self) -> None:
-        """Before any router is looked at: none stays in FAULT because havrrpd died resigning."""
+        """None stays in FAULT because havrrpd died resigning, or its keepalived is gone."""
         directory = Path(self._config.paths.lever_dir)
         try:
             for path in track_file.put_right_all(directory):

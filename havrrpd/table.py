@@ -68,7 +68,7 @@ def _gateways(router: dict[str, Any]) -> str:
 
 
 def _election(election: dict[str, Any]) -> str:
-    words = [str(election["phase"])]
+    words = [str(election["phase"]), *(f"{name} down" for name in election["uplinks_down"])]
     if election["tried"]:
         words.append("tried")
     words.append(f"standing {election['standing']}" if election["lever"] else "no lever")

@@ -74,6 +74,7 @@ def _router(node: Node, router: Router) -> Json:
             "standing": election.standing,
             "lever": router.lever,
             "observe_only": router.settings.observe_only,
+            "uplinks_down": sorted(router.uplinks_down),
         },
     }
 

@@ -339,6 +339,16 @@ def test_the_table_shows_what_matters_of_a_router() -> None:
     )
 
 
+def test_a_row_names_the_uplink_that_is_down() -> None:
+    router = replace(
+        ROUTER,
+        election=Election(phase=Phase.RESIGNING, standing=-254),
+        uplinks_down=frozenset({"eth-ovl"}),
+    )
+    text = table(status(replace(NODE, routers={"a": router}))["routers"])
+    assert "resigning, eth-ovl down, standing -254" in text
+
+
 def test_the_summary_names_drain_and_readiness() -> None:
     empty = status(replace(NODE, routers={}, draining=True, ready=False))
     assert summary(empty) == "network1: routers: none; 0 problems, draining, not ready yet"
@@ -524,6 +534,15 @@ def test_a_missing_lever_is_named_before_it_is_wanted() -> None:
     assert complaints(with_router(replace(ROUTER, lever=None))) == [
         "warn  router a: has no lever: "
         "add what havrrpd keepalived stanza a prints, and reload keepalived"
+    ]
+
+
+def test_an_uplink_that_is_down_is_named() -> None:
+    election = Election(phase=Phase.RESIGNING)
+    router = replace(ROUTER, election=election, uplinks_down=frozenset({"eth-ovl"}))
+    fault = replace(router, instances=(replace(BACKUP, state=State.FAULT),))
+    assert complaints(with_router(fault)) == [
+        "fail  router a: its uplink eth-ovl is down; mend it, until then keepalived is in FAULT"
     ]
 
 

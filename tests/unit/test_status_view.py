@@ -183,6 +183,7 @@ def test_a_master_is_shown_in_the_shape_of_the_contract() -> None:
                     "standing": 0,
                     "lever": "/run/havrrpd/levers/a",
                     "observe_only": False,
+                    "uplinks_down": [],
                 },
             }
         ],
@@ -207,6 +208,12 @@ def test_problems_of_router_and_instances_are_counted_and_listed() -> None:
     assert shown["summary"]["problems"] == 2
     assert shown["routers"][0]["problems"] == ["duplicate_master", "gateway_unreachable"]
     assert shown["routers"][0]["instances"][0]["problems"] == ["duplicate_master"]
+
+
+def test_uplinks_that_are_down_are_listed_by_name() -> None:
+    router = replace(ROUTER, uplinks_down=frozenset({"eth1", "eth0"}))
+    assert status(node(router))["routers"][0]["election"]["uplinks_down"] == ["eth0", "eth1"]
+    assert router_status(node(router), "a")["election"]["uplinks_down"] == ["eth0", "eth1"]
 
 
 def test_only_one_router_at_a_time_is_explained() -> None:

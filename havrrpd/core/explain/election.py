@@ -17,6 +17,7 @@ from havrrpd.core.priority import (
 )
 from havrrpd.core.resigning import refusal
 from havrrpd.core.rounds import dwell, proven_at, returns_at
+from havrrpd.core.uplinks import is_held
 
 
 def sentences(router: Router, now: float) -> Iterator[str]:
@@ -82,17 +83,18 @@ def _phase(router: Router, now: float) -> Iterator[str]:
 
 def _resigning(router: Router, now: float) -> Iterator[str]:
     election = router.election
+    after = standing(router, tried=election.tried, draining=election.draining)
+    priority = f"the priority is {base_priority(router) + after}{_kind(router)}"
+    if is_held(router):
+        yield f"Once all uplinks are up, {priority}."
+        return
     why = "" if election.cause is None else f": {REASONS[election.cause]} ({election.cause})"
     yield f"This node has been resigning for {duration(now - election.resigned_at)}{why}."
     if router.state is State.MASTER:
         yield "keepalived has not given the role up yet."
     due = election.release_due
     latest = "" if due is None else f", or {upcoming(due, now)} at the latest"
-    after = standing(router, tried=election.tried, draining=election.draining)
-    yield (
-        f"It ends when another MASTER is heard{latest}: then the priority is "
-        f"{base_priority(router) + after}{_kind(router)}."
-    )
+    yield f"It ends when another MASTER is heard{latest}: then {priority}."
 
 
 def _kind(router: Router) -> str:
