@@ -283,6 +283,7 @@ class Daemon:
             ready=self._is_ready(now),
             draining=self._draining,
             routers=dict(routers),
+            unprotected=self._sources.unprotected,
             counters=self._sources.counters(),
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,

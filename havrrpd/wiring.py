@@ -23,7 +23,7 @@ from havrrpd.core.messages import (
     StopProbing,
 )
 from havrrpd.core.model import KeepalivedConfig, Router
-from havrrpd.core.node import Counters
+from havrrpd.core.node import Counters, Unprotected
 from havrrpd.sources.adverts import Adverts
 from havrrpd.sources.gateway import Gateways
 from havrrpd.sources.keepalived import ExplicitRouter, Keepalived
@@ -59,6 +59,10 @@ class Sources:
     def scanned(self) -> bool:
         """Whether everything that runs was looked for once."""
         return self._keepalived.scanned
+
+    @property
+    def unprotected(self) -> tuple[Unprotected, ...]:
+        return self._keepalived.unprotected
 
     def jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [

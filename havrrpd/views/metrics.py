@@ -95,6 +95,11 @@ def _of_node(node: Node) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "havrrpd_draining", "Whether this node gives its routers away.", value=node.draining
     )
+    yield GaugeMetricFamily(
+        "havrrpd_unprotected_routers",
+        "Namespaces of routers in which no keepalived runs.",
+        value=len(node.unprotected),
+    )
     yield CounterMetricFamily(
         "havrrpd_netlink_overruns",
         "Times that the kernel had more to tell than was read, and everything was listed again.",

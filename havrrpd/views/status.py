@@ -35,8 +35,11 @@ def status(node: Node) -> Json:
         "ready": node.ready,
         "draining": node.draining,
         "uptime_seconds": round(node.now - node.started_at, 3),
-        "summary": _summary(routers),
+        "summary": {**_summary(routers), "unprotected": len(node.unprotected)},
         "routers": [_router(node, router) for router in routers],
+        "unprotected": [
+            {"router": each.router, "namespace": each.namespace} for each in node.unprotected
+        ],
     }
 
 

@@ -30,7 +30,7 @@ from havrrpd.core.model import (
     State,
     Word,
 )
-from havrrpd.core.node import Node
+from havrrpd.core.node import Node, Unprotected
 from havrrpd.doctor import Facts, Level, examine, is_wrong, look, read_version
 from havrrpd.stanza import for_router, generic
 from havrrpd.table import summary, table
@@ -179,6 +179,19 @@ async def test_status_exits_with_3_when_a_router_has_a_problem(path: Path) -> No
         ran = await havrrpd("status", path=path)
     assert ran.code == 3
     assert "gateway_unreachable" in ran.out
+
+
+async def test_a_router_without_protection_has_a_row_and_is_no_failure(path: Path) -> None:
+    unprotected = (Unprotected("b", "qrouter-b"),)
+    async with answering(path, Daemon(replace(NODE, unprotected=unprotected))):
+        ran = await havrrpd("status", path=path)
+        one = await havrrpd("status", "a", path=path)
+    assert ran.code == 0
+    row = ran.out.splitlines()[-1]
+    assert row.split(maxsplit=6) == ["b", *"-----", "not protected: no keepalived"]
+    assert row.index("-") == ran.out.index("STATE")
+    assert ran.err == "network1: routers: 1 MASTER, 1 not protected; 0 problems\n"
+    assert len(one.out.splitlines()) == 2
 
 
 async def test_an_unknown_router_is_a_failure(path: Path) -> None:

@@ -26,7 +26,7 @@ from havrrpd.core.model import (
     VirtualAddress,
     Word,
 )
-from havrrpd.core.node import Node
+from havrrpd.core.node import Node, Unprotected
 from havrrpd.views.status import router_status, status
 
 NOW = 1000.0
@@ -110,7 +110,9 @@ def test_a_master_is_shown_in_the_shape_of_the_contract() -> None:
             "INIT": 0,
             "STOPPED": 0,
             "problems": 0,
+            "unprotected": 0,
         },
+        "unprotected": [],
         "routers": [
             {
                 "router": "a",
@@ -197,6 +199,14 @@ def test_routers_are_listed_by_id_and_a_router_without_instances_too() -> None:
     assert shown["routers"][0]["state"] == "STOPPED"
     assert shown["routers"][0]["election"]["lever"] is None
     assert shown["summary"]["routers"] == 2
+
+
+def test_an_unprotected_namespace_is_no_router_and_has_no_state() -> None:
+    shown = status(replace(node(ROUTER), unprotected=(Unprotected("b", "qrouter-b"),)))
+    assert shown["unprotected"] == [{"router": "b", "namespace": "qrouter-b"}]
+    assert shown["summary"]["unprotected"] == 1
+    assert shown["summary"]["routers"] == len(shown["routers"]) == 1
+    assert shown["summary"]["problems"] == 0
 
 
 def test_problems_of_router_and_instances_are_counted_and_listed() -> None:
