@@ -19,22 +19,20 @@ class UnprotectedNamespaces:
         self.found: tuple[Unprotected, ...] = ()  # sorted
         self._netns_dir = netns_dir
         self._patience = PATIENCE * interval
-        self._since: dict[str, float] = {}  # by name, when it was seen first
+        self._since: dict[Unprotected, float] = {}  # when each was seen first
 
     def look(self, routers: Collection[str], namespaces: Collection[str], now: float) -> None:
         """`routers` are known by their ids: a distributed one has two namespaces and keepalived
         in one of them. `namespaces` are of known routers or have a keepalived all the same.
         """
-        ids = {name: neutron_id(name) for name in self._names() if name not in namespaces}
-        seen = {name: router for name, router in ids.items() if router and router not in routers}
-        self._since = {name: self._since.get(name, now) for name in seen}
-        self.found = tuple(
-            sorted(
-                Unprotected(router, name)
-                for name, router in seen.items()
-                if now - self._since[name] >= self._patience
-            )
-        )
+        candidates = [
+            Unprotected(router, name)
+            for name in self._names()
+            if (router := neutron_id(name)) and router not in routers and name not in namespaces
+        ]
+        self._since = {each: self._since.get(each, now) for each in candidates}
+        old = (each for each in candidates if now - self._since[each] >= self._patience)
+        self.found = tuple(sorted(old))
 
     def _names(self) -> list[str]:
         try:
