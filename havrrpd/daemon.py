@@ -103,15 +103,13 @@ class Daemon:
                     task.cancel()
 
     def _finish(self) -> None:
-        """Leave nothing half done: a router that resigns gets its standing now, one that is gone
-        too.
-        """
+        """Leave nothing half done: a router that resigns gets its standing now."""
         log.info("daemon.stopping")
         systemd.notify(systemd.STOPPING)
         for router_id in self._steps.routers:
             self._steps.emit(router_id, Stopping())
         self._steps.settle()
-        self._put_levers_right()
+        self._put_levers_right()  # of routers that went while an uplink was down
 
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
@@ -218,7 +216,7 @@ class Daemon:
             return StandingRead(path, None)
 
     def _put_levers_right(self) -> None:
-        """None stays in FAULT because havrrpd died resigning, or its keepalived is gone."""
+        """No keepalived finds a FAULT there that nobody would end."""
         directory = Path(self._config.paths.lever_dir)
         try:
             for path in track_file.put_right_all(directory):

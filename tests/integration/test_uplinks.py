@@ -50,8 +50,11 @@ def test_a_backup_that_loses_its_uplink_is_held_over_a_restart_and_as_configured
         seen.lab.node(backup).shell("ip link set eth-ha down")
         seen.wait_cause(backup, "FAULT", "link_down")
         lever = seen.lab.node(backup).path(f"/run/havrrpd/levers/{seen.lab.routers[0].id}")
+        gone = lever.with_name("gone")
+        gone.write_text("-254\n")  # of a router that went while it was held
         seen.lab.stop_havrrpd(backup)
         assert int(lever.read_text()) > -254
+        assert int(gone.read_text()) == 0
         seen.lab.start_havrrpd(backup)
         wait_until(lambda: lever.read_text().strip() == "-254", 3.0, f"{backup} is held again")
         seen.wait_state(backup, "FAULT")
