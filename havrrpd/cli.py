@@ -70,7 +70,8 @@ def status(client: Client, router: str | None, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        click.echo(_coloured(table(routers)), color=_colour())
+        unprotected = shown["unprotected"] if router is None else []
+        click.echo(_coloured(table(routers, unprotected=unprotected)), color=_colour())
         if router is None:
             click.echo(summary(shown), err=True)
     sys.exit(DEGRADED if is_degraded(routers) else 0)

@@ -20,6 +20,7 @@ _SecondsOrZero = Annotated[float, Meta(ge=0, le=_DAY)]
 _Count = Annotated[int, Meta(ge=1, le=1000)]
 _Name = Annotated[str, Meta(pattern=r"^[^\s/\x00-\x1f]+$")]
 _NameOrEmpty = Annotated[str, Meta(pattern=r"^[^\s/\x00-\x1f]*$")]
+_Interface = Annotated[str, Meta(pattern=r"^[^\s/]{1,15}\Z")]
 _Path = Annotated[str, Meta(pattern=r"^/[^\x00]*$")]
 _PathOrEmpty = Annotated[str, Meta(pattern=r"^(/[^\x00]*)?$")]
 
@@ -108,6 +109,12 @@ HEALTH_CHECK: Mapping[str, Key] = {
         _some_methods,
     ),
     "require": Key(Literal["all", "any"], 'must be "all" or "any"'),
+    "uplinks": Key(
+        tuple[_Interface, ...],
+        "must be a list of different interface names, each of 1 to 15 characters without spaces "
+        "or slashes",
+        _distinct,
+    ),
 }
 
 SECTIONS: Mapping[str, Mapping[str, Key]] = {

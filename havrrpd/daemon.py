@@ -109,6 +109,7 @@ class Daemon:
         for router_id in self._steps.routers:
             self._steps.emit(router_id, Stopping())
         self._steps.settle()
+        self._put_levers_right()  # of routers that went while an uplink was down
 
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
@@ -215,7 +216,7 @@ class Daemon:
             return StandingRead(path, None)
 
     def _put_levers_right(self) -> None:
-        """Before any router is looked at: none stays in FAULT because havrrpd died resigning."""
+        """No keepalived finds a FAULT there that nobody would end."""
         directory = Path(self._config.paths.lever_dir)
         try:
             for path in track_file.put_right_all(directory):
@@ -280,6 +281,7 @@ class Daemon:
             ready=self._is_ready(now),
             draining=self._draining,
             routers=dict(routers),
+            unprotected=self._sources.unprotected,
             counters=self._sources.counters(),
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,

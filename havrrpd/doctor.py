@@ -145,6 +145,9 @@ def _of_router(router: dict[str, Any], facts: Facts) -> list[Finding]:
         _fail(subject, f"{name}: {_MENDING.get(name, name).format(router=router['router'])}")
         for name in router["problems"]
     ]
+    for uplink in router["election"]["uplinks_down"]:
+        text = f"its uplink {uplink} is down; mend it, until then keepalived is in FAULT"
+        found.append(_fail(subject, text))
     if router["state"] == "FAULT" and router["election"]["phase"] != "resigning":
         found.append(_fail(subject, "FAULT; see keepalived's log for why"))
     if router["election"]["lever"] is None and "lever_missing" not in router["problems"]:

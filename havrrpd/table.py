@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+UNPROTECTED = "not protected: no keepalived"
 COLUMNS = ("ROUTER", "STATE", "SINCE", "PRIORITY", "GATEWAYS", "ELECTION", "PROBLEMS")
 
 
@@ -13,10 +15,15 @@ def is_degraded(routers: list[dict[str, Any]]) -> bool:
     return any(r["problems"] or r["state"] in ("FAULT", "STOPPED") for r in routers)
 
 
-def table(routers: list[dict[str, Any]], now: datetime | None = None) -> str:
-    """A line for each router under a line of headings, in columns."""
+def table(
+    routers: list[dict[str, Any]],
+    now: datetime | None = None,
+    unprotected: Sequence[dict[str, Any]] = (),
+) -> str:
+    """A line for each router under a line of headings, in columns; those unprotected last."""
     moment = now or datetime.now(UTC)
     rows = [COLUMNS, *(_row(router, moment) for router in routers)]
+    rows += [(each["router"], *("-" * (len(COLUMNS) - 2)), UNPROTECTED) for each in unprotected]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -32,7 +39,8 @@ def summary(status: dict[str, Any]) -> str:
     draining = ", draining" if status["draining"] else ""
     ready = "" if status["ready"] else ", not ready yet"
     problems = f"{counts['problems']} problem{'' if counts['problems'] == 1 else 's'}"
-    return f"{status['node']}: routers: {shown}; {problems}{draining}{ready}"
+    unprotected = f", {counts['unprotected']} not protected" if counts["unprotected"] else ""
+    return f"{status['node']}: routers: {shown}{unprotected}; {problems}{draining}{ready}"
 
 
 def _row(router: dict[str, Any], now: datetime) -> tuple[str, ...]:
@@ -68,7 +76,7 @@ def _gateways(router: dict[str, Any]) -> str:
 
 
 def _election(election: dict[str, Any]) -> str:
-    words = [str(election["phase"])]
+    words = [str(election["phase"]), *(f"{name} down" for name in election["uplinks_down"])]
     if election["tried"]:
         words.append("tried")
     words.append(f"standing {election['standing']}" if election["lever"] else "no lever")

@@ -75,7 +75,9 @@ def _successor(router: Json) -> str | None:
 
 
 def _is_resigning(router: Json) -> bool:
-    return bool(router["election"]["phase"] == "resigning")
+    """For the order. One that an uplink holds in FAULT waits for nobody."""
+    election = router["election"]
+    return bool(election["phase"] == "resigning" and not election["uplinks_down"])
 
 
 def _is_serving(router: Json) -> bool:

@@ -19,15 +19,20 @@ from havrrpd.core.messages import (
     ListDefaultRoutes,
     ProbeGateway,
     RouterGone,
+    SettingsChanged,
     StopProbing,
 )
 from havrrpd.core.model import KeepalivedConfig, Router
-from havrrpd.core.node import Counters
+from havrrpd.core.node import Counters, Unprotected
 from havrrpd.sources.adverts import Adverts
 from havrrpd.sources.gateway import Gateways
 from havrrpd.sources.keepalived import ExplicitRouter, Keepalived
 from havrrpd.sources.netlink import Netlink
 from havrrpd.sources.notify import Notify, prepare
+from havrrpd.uplinks import Uplinks
+
+NODE = "/node"  # as which netlink follows our own namespace: no router's id has a slash
+OWN_NETNS = Path("/proc/self/ns/net")
 
 log = structlog.get_logger()
 
@@ -36,6 +41,7 @@ class Sources:
     """Discovery finds routers; the other sources are pointed at what it found."""
 
     def __init__(self, emit: Callable[[str, Event | RouterGone], None], loaded: Config) -> None:
+        self._emit = emit
         self._notify_dir = Path(loaded.paths.notify_dir)
         self._keepalived = Keepalived(
             emit,
@@ -43,7 +49,8 @@ class Sources:
             netns_dir=Path(loaded.discovery.netns_dir),
             explicit=_explicit(loaded),
         )
-        self._netlink = Netlink(emit)
+        self._netlink = Netlink(self._of_kernel)
+        self._uplinks = Uplinks(emit, self._watch_node)
         self._notify = Notify(emit)
         self._adverts = Adverts(emit)
         self._gateways = Gateways(emit)
@@ -52,6 +59,10 @@ class Sources:
     def scanned(self) -> bool:
         """Whether everything that runs was looked for once."""
         return self._keepalived.scanned
+
+    @property
+    def unprotected(self) -> tuple[Unprotected, ...]:
+        return self._keepalived.unprotected
 
     def jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
@@ -92,15 +103,19 @@ class Sources:
             return
         match event:
             case KeepalivedStarted(pid, _, loaded, _):
+                self._uplinks.name(router.id, router.settings.health_check.uplinks)
                 log.info("keepalived.started", router=router.id, pid=pid)
                 self._netlink.watch(router.id, self._keepalived.netns_path(router.id))
                 self._follow(router.id, loaded, pid)
             case KeepalivedReloaded(loaded):
                 self._follow(router.id, loaded, router.pid)
             case KeepalivedAbsent(_, loaded):
+                self._uplinks.name(router.id, router.settings.health_check.uplinks)
                 self._without_process(router.id, loaded)
             case KeepalivedEnded():
                 self._without_process(router.id, router.config)
+            case SettingsChanged(settings):
+                self._uplinks.name(router.id, settings.health_check.uplinks)
             case LinkChanged(_, True):
                 self._adverts.refresh(router.id)
             case RouterGone():
@@ -115,6 +130,18 @@ class Sources:
             case ListDefaultRoutes():
                 if router.pid is not None:
                     self._gateways.list_default_routes(router.id, router.pid)
+
+    def _of_kernel(self, watched: str, event: Event) -> None:
+        if watched == NODE:
+            self._uplinks.heard(event)
+        else:
+            self._emit(watched, event)
+
+    def _watch_node(self, wanted: bool) -> None:
+        if wanted:
+            self._netlink.watch(NODE, OWN_NETNS)
+        else:
+            self._netlink.unwatch(NODE)
 
     def _without_process(self, router_id: str, loaded: KeepalivedConfig) -> None:
         """The process's /proc entry is gone: look by the namespace's name, until one starts."""
@@ -145,6 +172,7 @@ class Sources:
 
     def _forget(self, router_id: str) -> None:
         self._netlink.unwatch(router_id)
+        self._uplinks.forget(router_id)
         self._notify.unwatch(router_id)
         self._adverts.unwatch(router_id)
         self._gateways.stop(router_id)

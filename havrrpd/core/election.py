@@ -1,7 +1,8 @@
 """When a router moves: what lost gateways, a drain or an operator ask for, and when it is done.
 
 There is one move, to resign (`resigning`); who had a turn is kept by `rounds`; the standings of
-`priority` make an untried node win the next election, which VRRP holds and nobody else.
+`priority` make an untried node win the next election, which VRRP holds and nobody else. A node
+whose `uplinks` are down takes no part in it.
 
 A turn that failed ends at once the first time, and lasts twice as long each time this node has
 its turn again in the same outage, up to max_dwell: moving helps nobody while every node is cut off.
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from havrrpd.core import lever, rounds
+from havrrpd.core import lever, rounds, uplinks
 from havrrpd.core.messages import Action, DrainChanged, Event, FailoverRequested, Stopping
 from havrrpd.core.model import Cause, Phase, Router, State, Verdict
 from havrrpd.core.priority import preempts
@@ -52,13 +53,17 @@ def _with_turn(before: Router, router: Router, now: float) -> Router:
 
 
 def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
-    """Resign, release, or wait: what the phase asks for."""
+    """Hold, resign, release, or wait: what the links and the phase ask for."""
     election = router.election
     if isinstance(event, DrainChanged):
         election = replace(election, draining=event.draining, drain_settled=False)
     elif isinstance(event, Stopping):
         election = replace(election, stopping=True)
     router = replace(router, election=election) if election is not router.election else router
+    router, held = uplinks.step(router, now)
+    election = router.election
+    if uplinks.is_held(router):
+        return router, held
     if election.phase is Phase.RESIGNING:
         return released_if_due(router, now), []
     if election.draining or election.phase is Phase.DRAINED:

@@ -94,6 +94,13 @@ class AddressRemoved:
     address: IPInterface
 
 
+@dataclass(frozen=True, slots=True)
+class UplinksChanged:
+    """Which of the router's uplinks are not there, not up or without carrier."""
+
+    down: frozenset[str]
+
+
 # --- events: keepalived's notifications ---
 
 
@@ -219,6 +226,7 @@ Event = (
     | KeepalivedReloaded
     | KeepalivedEnded
     | KernelEvent
+    | UplinksChanged
     | NotifyWatched
     | StateNotified
     | WireWatched

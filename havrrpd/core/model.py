@@ -183,7 +183,9 @@ class KeepalivedConfig:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How gateways are checked. interval 0: not at all. `gateways` empty: those of keepalived."""
+    """How gateways and uplinks are checked. interval 0: gateways are not. `gateways` empty: those
+    of keepalived.
+    """
 
     interval: float = 0.0
     timeout: float = 1.0
@@ -193,6 +195,7 @@ class HealthCheck:
     methods: tuple[str, ...] = ("arp", "icmp")
     require: str = "all"
     gateways: tuple[IPAddress, ...] = ()
+    uplinks: tuple[str, ...] = ()  # interfaces of the node, in the namespace of havrrpd itself
 
     @property
     def time_to_lose(self) -> float:
@@ -314,7 +317,7 @@ class Election:
     turns: int = 0  # in the present outage
     turns_total: int = 0
     turn_since: float | None = None
-    release_due: float | None = None  # while RESIGNING: when to write the standing in any case
+    release_due: float | None = None  # while RESIGNING: when it must have moved the router
     retry_due: float | None = None  # while DWELLING or ALONE: when to resign again
     rewrite_due: float | None = None  # after a failed write: when to try again
     resigned_at: float = float("-inf")
@@ -340,6 +343,7 @@ class Router:
     notify_watched: bool = False
     links: Mapping[str, bool] = field(default_factory=dict)  # interface -> up
     addresses: frozenset[tuple[str, IPInterface]] = frozenset()
+    uplinks_down: frozenset[str] = frozenset()  # of those in the settings; missing counts as down
     instances: tuple[Instance, ...] = ()
     checks: tuple[GatewayCheck, ...] = ()
     default_gateways: tuple[Gateway, ...] = ()

@@ -28,6 +28,14 @@ class Counters:
     adverts_rejected: Mapping[str, int] = field(default_factory=dict)  # by reason
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Unprotected:
+    """A router's namespace in which no keepalived runs: there is no state to speak of."""
+
+    router: str
+    namespace: str
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A snapshot. `now` is monotonic, `wall_now` the same moment in seconds since the epoch."""
@@ -40,6 +48,7 @@ class Node:
     ready: bool = False
     draining: bool = False
     routers: Mapping[str, Router] = field(default_factory=dict)
+    unprotected: tuple[Unprotected, ...] = ()
     counters: Counters = field(default_factory=Counters)
     loop_lag: Histogram = field(default_factory=Histogram)
     config_reload_successful: bool = True

@@ -31,6 +31,7 @@ from havrrpd.core.messages import (
     StandingWritten,
     StateNotified,
     Stopping,
+    UplinksChanged,
     WireWatched,
 )
 from havrrpd.core.model import (
@@ -72,6 +73,9 @@ def observe(router: Router, event: Event, now: float) -> Router:
         case AddressRemoved(interface, address):
             removed = replace(router, addresses=router.addresses - {(interface, address)})
             return _virtual(removed, interface, address, lambda i, v: _removed(i, v, now))
+        case UplinksChanged(down):
+            changed = replace(router, uplinks_down=down)
+            return _each(changed, lambda i: _with_link_down(i, now)) if down else changed
         case NotifyWatched(watched):
             router = replace(router, notify_watched=watched)
             return router if watched else _each(router, _unheard)
@@ -142,6 +146,10 @@ def _listed(instance: Instance, router: Router, now: float) -> Instance:
     return replace(instance, present=present, evidence=evidence)
 
 
+def _with_link_down(instance: Instance, now: float) -> Instance:
+    return replace(instance, evidence=replace(instance.evidence, link_down=now))
+
+
 def _said(instance: Instance, word: Word, now: float) -> Instance:
     return replace(instance, word=word, word_at=now)
 
@@ -165,9 +173,7 @@ def _link(router: Router, interface: str, up: bool, now: float) -> Router:
 def _link_lost(instance: Instance, interface: str, now: float) -> Instance:
     config = instance.config
     used = {config.interface, *(v.interface for v in config.virtual_addresses)}
-    if interface not in used:
-        return instance
-    return replace(instance, evidence=replace(instance.evidence, link_down=now))
+    return _with_link_down(instance, now) if interface in used else instance
 
 
 def _link_removed(router: Router, interface: str, now: float) -> Router:

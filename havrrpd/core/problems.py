@@ -66,7 +66,8 @@ def _of_router(router: Router) -> Iterator[Problem]:
     lost = router.state is State.MASTER and router.connectivity is Verdict.LOST
     if lost:
         yield Problem.GATEWAY_UNREACHABLE
-    wanted = lost or (router.election.draining and router.state is State.MASTER)
+    leaving = router.election.draining or bool(router.uplinks_down)
+    wanted = lost or (leaving and router.state is State.MASTER)
     missing = wanted and router.lever is None and not router.settings.observe_only
     if missing or router.election.without_effect or router.election.rewrite_due is not None:
         yield Problem.LEVER_MISSING

@@ -19,15 +19,25 @@ def refusal(router: Router) -> str | None:
     """Why this router can't be moved now; None if it can."""
     if router.state is not State.MASTER:
         return f"this node is not MASTER of it, it is {router.state}"
+    if router.election.phase is Phase.RESIGNING:
+        return "it is already resigning"
+    return hindrance(router)
+
+
+def hindrance(router: Router) -> str | None:
+    """Why nothing can be ordered through the lever now; None if it can."""
     if router.settings.observe_only:
         return "observe_only is set"
     if router.lever is None:
         return "the loaded keepalived configuration has no track file of ours (lever_missing)"
-    if router.election.phase is Phase.RESIGNING:
-        return "it is already resigning"
     if router.election.stopping:
         return "havrrpd is stopping"
     return None
+
+
+def release_due(router: Router, now: float) -> float:
+    """When a resignation that begins now must have had its effect."""
+    return now + max(i.config.active_down_interval for i in router.instances) + 1.0
 
 
 def resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Action]]:
@@ -38,7 +48,6 @@ def resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Actio
     counts = dict(election.resignations)
     counts[cause] = counts.get(cause, 0) + 1
     failed_turn, by_operator = cause is Cause.GATEWAY_LOST, cause is Cause.FAILOVER_REQUESTED
-    longest = max(i.config.active_down_interval for i in router.instances)
     election = replace(
         election,
         phase=Phase.RESIGNING,
@@ -49,7 +58,7 @@ def resign(router: Router, cause: Cause, now: float) -> tuple[Router, list[Actio
         turns=election.turns + failed_turn,
         turns_total=election.turns_total + failed_turn,
         resigned_at=now,
-        release_due=now + longest + 1.0,
+        release_due=release_due(router, now),
         retry_due=None,
         resignations=tuple(counts.items()),
     )

@@ -22,7 +22,12 @@ from havrrpd.core.model import Cause, Gateway, Outcome, Problem, Router, State, 
 from havrrpd.core.node import LAG_BUCKETS, Histogram, Node
 from havrrpd.views.status import priority_in_use
 
-RESIGNATION_CAUSES = (Cause.GATEWAY_LOST, Cause.DRAINED, Cause.FAILOVER_REQUESTED)
+RESIGNATION_CAUSES = (
+    Cause.GATEWAY_LOST,
+    Cause.LINK_DOWN,
+    Cause.DRAINED,
+    Cause.FAILOVER_REQUESTED,
+)
 
 # What can explain each transition; a pair that is not here has its series once it happened. All
 # 60 pairs of each instance would be most of what a node with many routers has to tell.
@@ -37,14 +42,12 @@ TRANSITION_CAUSES = {
     ),
     State.FAULT: (
         *RESIGNATION_CAUSES,
-        Cause.LINK_DOWN,
         Cause.ADDRESS_REMOVED,
         Cause.STARTED,
         Cause.UNKNOWN,
     ),
     State.BACKUP: (
         *RESIGNATION_CAUSES,
-        Cause.LINK_DOWN,
         Cause.ADDRESS_REMOVED,
         Cause.PREEMPTED,
         Cause.STARTED,
@@ -91,6 +94,11 @@ def _of_node(node: Node) -> Iterator[Metric]:
     yield build
     yield GaugeMetricFamily(
         "havrrpd_draining", "Whether this node gives its routers away.", value=node.draining
+    )
+    yield GaugeMetricFamily(
+        "havrrpd_unprotected_routers",
+        "Namespaces of routers in which no keepalived runs.",
+        value=len(node.unprotected),
     )
     yield CounterMetricFamily(
         "havrrpd_netlink_overruns",

@@ -35,8 +35,11 @@ def status(node: Node) -> Json:
         "ready": node.ready,
         "draining": node.draining,
         "uptime_seconds": round(node.now - node.started_at, 3),
-        "summary": _summary(routers),
+        "summary": {**_summary(routers), "unprotected": len(node.unprotected)},
         "routers": [_router(node, router) for router in routers],
+        "unprotected": [
+            {"router": each.router, "namespace": each.namespace} for each in node.unprotected
+        ],
     }
 
 
@@ -74,6 +77,7 @@ def _router(node: Node, router: Router) -> Json:
             "standing": election.standing,
             "lever": router.lever,
             "observe_only": router.settings.observe_only,
+            "uplinks_down": sorted(router.uplinks_down),
         },
     }
 

@@ -94,6 +94,14 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Uplink:
+    """Off the wire or back on it, with carrier in the namespace; havrrpd sees the node's own."""
+
+    node: int
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     node: int
     draining: bool
@@ -118,6 +126,7 @@ Fault = (
     | StallDaemon
     | Link
     | Cut
+    | Uplink
     | Drain
     | Failover
 )
@@ -177,6 +186,8 @@ def inflict(world: World, fault: Fault) -> None:
             world.nodes[number].set_link(up)
         case Cut(number, cut):
             world.nodes[number].cut = cut
+        case Uplink(number, up):
+            world.nodes[number].set_uplink(up)
         case Drain(number, draining):
             world.drain(number, draining)
         case Failover(number):
@@ -215,6 +226,7 @@ def faults(nodes: int) -> st.SearchStrategy[Fault]:
         st.builds(StallDaemon, node, _STALLS),
         st.builds(Link, node, st.booleans()),
         st.builds(Cut, node, st.booleans()),
+        st.builds(Uplink, node, st.booleans()),
         st.builds(Drain, node, st.booleans()),
         st.builds(Failover, node),
     )

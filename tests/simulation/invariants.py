@@ -279,16 +279,17 @@ class Invariants:
         return [
             node
             for node in self.world.nodes
-            if node.alive and node.keepalived and node.daemon and node.link
+            if node.alive and node.keepalived and node.daemon and node.link and node.uplink
         ]
 
     def _one_group(self, nodes: Iterable[Node]) -> bool:
         return not any(node.cut for node in nodes)
 
     def _together(self, masters: Iterable[Node]) -> list[Node]:
-        """Those that hear each other and run."""
+        """Those that run and hear each other, or know by a link that they hear nobody."""
         now = self.world.agenda.now
-        return [m for m in masters if not m.cut and m.link and m.stalled_until <= now]
+        running = [m for m in masters if m.link and not m.cut and m.stalled_until <= now]
+        return [m for m in running if m.uplink or (m.daemon and m.daemon.stalled_until <= now)]
 
     def _known_after(self) -> float:
         """How long what was seen of a gateway before still counts."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from havrrpd.core import election, lever, priority, resigning, rounds
-from havrrpd.core.messages import StandingRead
+from havrrpd.core import election, lever, priority, resigning, rounds, uplinks
+from havrrpd.core.messages import Action, StandingRead
 from havrrpd.core.model import Election, Router
 from tests.simulation.histories import (
     AllGateways,
@@ -22,6 +22,7 @@ from tests.simulation.histories import (
     Gateway,
     History,
     KillDaemonAsItResigns,
+    Uplink,
     play,
 )
 from tests.simulation.invariants import InvariantBrokenError
@@ -66,6 +67,7 @@ KILLED_ALONE = History(
     30.0,
 )
 TIED = outage(3, router="r2", delay=0.002, max_dwell=2.0)
+ISOLATED = History(scenario_of(2), ((8.0, Uplink(0, False)),), 30.0)
 MOVED_BY_HAND = History(
     scenario_of(3, router="r2", delay=0.002),
     tuple((6.0, Failover(number % 3)) for number in range(60)),
@@ -84,9 +86,7 @@ def no_move(router: Router, taken: object) -> int:
     return 0
 
 
-def no_round(
-    router: Router, event: object, given: Election, over: bool, now: float
-) -> Election:
+def no_round(router: Router, event: object, given: Election, over: bool, now: float) -> Election:
     return replace(given, tried=False, waited=0, turns=0) if over else given
 
 
@@ -116,6 +116,14 @@ def no_release_by_time(router: Router, now: float) -> Router:
     return resigning.released_if_due(waiting, now)
 
 
+def no_hold_for_longer(router: Router, now: float) -> tuple[Router, list[Action]]:
+    """An uplink that is down is a reason to resign, and the resignation is released by time."""
+    due = router.election.release_due
+    if uplinks.is_held(router) and due is not None and now >= due:
+        router = replace(router, uplinks_down=frozenset())
+    return _hold(router, now)
+
+
 def over_at_once(*_: object) -> bool:
     return True
 
@@ -132,7 +140,7 @@ def no_wait_before_the_return(router: Router) -> bool:
     return False
 
 
-_heard, _wanted = lever.heard, lever._wanted
+_heard, _wanted, _hold = lever.heard, lever._wanted, uplinks.step
 
 MUTATIONS = [
     Mutation("no rank", ((priority, "rank", no_rank),), "two masters for a moment", TIED),
@@ -167,6 +175,12 @@ MUTATIONS = [
         ((election, "released_if_due", no_release_by_time),),
         "6 some master",
         ALONE,
+    ),
+    Mutation(
+        "no hold for as long as an uplink is down",
+        ((uplinks, "step", no_hold_for_longer),),
+        "1 one master",
+        ISOLATED,
     ),
     Mutation(
         "the outage is over at once",

@@ -37,6 +37,7 @@ from havrrpd.core.messages import (
     StandingWritten,
     StateNotified,
     StopProbing,
+    UplinksChanged,
     WireWatched,
     WriteStanding,
 )
@@ -118,6 +119,7 @@ class Node(Frozen):
         self.held = False  # whether the kernel holds the virtual address
         self.link = True
         self.cut = False  # off the wire, with carrier
+        self.uplink = True  # without it: the same, and havrrpd is told
         self.gateway = True
         self.draining = False  # the mark of a drain on the disk
         self.lines: list[Word] = []  # in the FIFO, while nobody reads it
@@ -183,6 +185,17 @@ class Node(Frozen):
         if self.keepalived:
             self.keepalived.link_changed(up)
         self.tell(LinkChanged("ha-1", up))
+
+    def set_uplink(self, up: bool) -> None:
+        self.uplink = up
+        self.tell(self.uplinks())
+
+    def uplinks(self) -> UplinksChanged:
+        return UplinksChanged(frozenset(() if self.uplink else ("eth-ha",)))
+
+    @property
+    def on_wire(self) -> bool:
+        return self.link and self.uplink and not self.cut
 
     def tell(self, event: Event) -> None:
         if self.daemon:
@@ -258,6 +271,7 @@ class Daemon(Frozen):
             self._step(node.found())
         held = frozenset({(ADDRESS.interface, ADDRESS.address)} if node.held else ())
         self._step(KernelListed({"ha-1": node.link, "qg-1": True}, held))
+        self._step(node.uplinks())
         self._step(WireWatched(True))
         self._step(NotifyWatched(True))
         for word in node.lines:
@@ -362,16 +376,16 @@ class World:
     # --- the wire ---
 
     def carry(self, sender: Node, advert: Advert) -> None:
-        if sender.cut or not sender.link:
+        if not sender.on_wire:
             return
         self.adverts.append((self.agenda.now, sender.name, advert.priority))
         for node in self.nodes:
             lost = self.scenario.loss and self.random.random() < self.scenario.loss
-            if node is not sender and not node.cut and not lost:
+            if node is not sender and node.on_wire and not lost:
                 self.agenda.after(self.scenario.delay, self._arrive, node, advert, of=node)
 
     def _arrive(self, node: Node, advert: Advert) -> None:
-        if not node.alive or not node.link or node.cut:
+        if not node.alive or not node.on_wire:
             return
         heard = AdvertHeard("ha-1", 1, advert.source, advert.priority, advert.advert_int)
         node.tell(heard)

@@ -30,7 +30,7 @@ from havrrpd.core.model import (
     State,
     Word,
 )
-from havrrpd.core.node import Node
+from havrrpd.core.node import Node, Unprotected
 from havrrpd.doctor import Facts, Level, examine, is_wrong, look, read_version
 from havrrpd.stanza import for_router, generic
 from havrrpd.table import summary, table
@@ -179,6 +179,19 @@ async def test_status_exits_with_3_when_a_router_has_a_problem(path: Path) -> No
         ran = await havrrpd("status", path=path)
     assert ran.code == 3
     assert "gateway_unreachable" in ran.out
+
+
+async def test_a_router_without_protection_has_a_row_and_is_no_failure(path: Path) -> None:
+    unprotected = (Unprotected("b", "qrouter-b"),)
+    async with answering(path, Daemon(replace(NODE, unprotected=unprotected))):
+        ran = await havrrpd("status", path=path)
+        one = await havrrpd("status", "a", path=path)
+    assert ran.code == 0
+    row = ran.out.splitlines()[-1]
+    assert row.split(maxsplit=6) == ["b", *"-----", "not protected: no keepalived"]
+    assert row.index("-") == ran.out.index("STATE")
+    assert ran.err == "network1: routers: 1 MASTER, 1 not protected; 0 problems\n"
+    assert len(one.out.splitlines()) == 2
 
 
 async def test_an_unknown_router_is_a_failure(path: Path) -> None:
@@ -337,6 +350,16 @@ def test_the_table_shows_what_matters_of_a_router() -> None:
     assert " ".join(text.splitlines()[1].split()) == (
         "a MASTER 10 s 10 unchecked dwelling, tried, standing -40 gateway_unreachable"
     )
+
+
+def test_a_row_names_the_uplink_that_is_down() -> None:
+    router = replace(
+        ROUTER,
+        election=Election(phase=Phase.RESIGNING, standing=-254),
+        uplinks_down=frozenset({"eth-ovl"}),
+    )
+    text = table(status(replace(NODE, routers={"a": router}))["routers"])
+    assert "resigning, eth-ovl down, standing -254" in text
 
 
 def test_the_summary_names_drain_and_readiness() -> None:
@@ -524,6 +547,15 @@ def test_a_missing_lever_is_named_before_it_is_wanted() -> None:
     assert complaints(with_router(replace(ROUTER, lever=None))) == [
         "warn  router a: has no lever: "
         "add what havrrpd keepalived stanza a prints, and reload keepalived"
+    ]
+
+
+def test_an_uplink_that_is_down_is_named() -> None:
+    election = Election(phase=Phase.RESIGNING)
+    router = replace(ROUTER, election=election, uplinks_down=frozenset({"eth-ovl"}))
+    fault = replace(router, instances=(replace(BACKUP, state=State.FAULT),))
+    assert complaints(with_router(fault)) == [
+        "fail  router a: its uplink eth-ovl is down; mend it, until then keepalived is in FAULT"
     ]
 
 

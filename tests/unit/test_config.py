@@ -120,6 +120,25 @@ def test_router_tables_override_the_health_check_and_the_last_one_wins_a_key() -
     assert config.settings_for("other", None).node == "network1"
 
 
+def test_a_router_has_the_uplinks_of_the_node_unless_its_table_says_otherwise() -> None:
+    config = parse(
+        """
+        [health_check]
+        uplinks = ["eth-ovl", "eth-prov"]
+        [[router]]
+        match = "blue"
+        uplinks = ["bond0.17"]
+        [[router]]
+        match = "red"
+        uplinks = []
+        """,
+        "test",
+    )
+    names = [config.settings_for(name, None).health_check.uplinks for name in ("a", "blue", "red")]
+    assert names == [("eth-ovl", "eth-prov"), ("bond0.17",), ()]
+    assert parse(dump(config), "dumped") == config
+
+
 def test_settings_carry_the_election_and_the_lever_directory() -> None:
     config = parse(
         """

@@ -24,6 +24,7 @@ from havrrpd.core.messages import (
     StandingFailed,
     StateNotified,
     Stopping,
+    UplinksChanged,
     WireWatched,
 )
 from havrrpd.core.model import Gateway, Phase, Problem, Router, Settings, Word
@@ -502,6 +503,37 @@ def test_a_fault_by_a_link_names_it() -> None:
     )
 
 
+def test_an_uplink_that_is_down_is_said_first() -> None:
+    driven = Driven().as_master().feed(UplinksChanged(frozenset({"eth-ovl"}))).fault()
+    assert said(driven, after=90.0) == [
+        "Its uplink eth-ovl is down: keepalived is held in FAULT until it is up again.",
+        "FAULT for 1 min 30 s: a link went down (link_down).",
+        f"Its lever holds it down: the track file {LEVER} holds -254.",
+        "Once all uplinks are up, the priority is 110 as untried.",
+    ]
+    driven.feed(UplinksChanged(frozenset({"eth-ovl", "eth-prov"})), DrainChanged(True))
+    assert said(driven)[0] == (
+        "Its uplinks eth-ovl and eth-prov are down: keepalived is held in FAULT until they are up "
+        "again."
+    )
+    assert "Once all uplinks are up, the priority is 1 as drained." in said(driven)
+
+
+def test_an_uplink_for_which_nothing_can_be_done_is_said_first_too() -> None:
+    down = UplinksChanged(frozenset({"eth-ovl"}))
+    assert said(Driven(observe_only=True).as_master().feed(down))[0] == (
+        "Its uplink eth-ovl is down, and keepalived can't be held in FAULT for it: "
+        "observe_only is set."
+    )
+    assert said(Driven(BARE).as_master().feed(down))[:3] == [
+        "Its uplink eth-ovl is down, and keepalived can't be held in FAULT for it: the loaded "
+        "keepalived configuration has no track file of ours (lever_missing).",
+        "MASTER for 0 s: the MASTER before it resigned (peer_resigned).",
+        "lever_missing: this node should give the router away, and the loaded configuration has no "
+        f"track file of ours: {STANZA}",
+    ]
+
+
 def test_a_fault_that_nothing_explains_sends_to_the_log() -> None:
     driven = Driven().as_backup().feed(StateNotified("VR_1", Word.FAULT, 150), at=1.0)
     assert said(driven) == [
@@ -686,5 +718,7 @@ def test_no_history_leaves_nothing_to_say(
         sentences = said(driven, after=0.01)
         assert sentences
         assert all(s.endswith(".") and "inf" not in s and "None" not in s for s in sentences)
-        if driven.router.election.phase is Phase.RESIGNING and driven.router.instances:
+        if driven.router.uplinks_down:
+            assert sentences[0].startswith("Its uplink eth-ovl is down")
+        elif driven.router.election.phase is Phase.RESIGNING and driven.router.instances:
             assert any("has been resigning" in s for s in sentences)

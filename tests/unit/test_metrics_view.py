@@ -24,7 +24,7 @@ from havrrpd.core.model import (
     Transition,
     Verdict,
 )
-from havrrpd.core.node import Counters, Histogram, Node
+from havrrpd.core.node import Counters, Histogram, Node, Unprotected
 from havrrpd.views.metrics import render
 
 TEXT = "text/plain"
@@ -41,6 +41,7 @@ def node(*routers: Router) -> Node:
         wall_now=1_700_000_000.0,
         started_at=900.0,
         routers={router.id: router for router in routers},
+        unprotected=(Unprotected("b", "qrouter-b"),),
         counters=Counters(2, {"state": 7, "malformed": 1}, {"checksum": 3}),
         loop_lag=Histogram(counts=(1, 2, 3, 3, 3, 3, 3, 3, 3, 3), count=4, total_seconds=3.5),
         config_reloaded_at=1_699_999_000.0,
@@ -182,6 +183,7 @@ def test_the_node_as_a_whole_is_shown_without_any_router() -> None:
     assert found == {
         "havrrpd_build_info{version=9.9}": 1,
         "havrrpd_draining": 0,
+        "havrrpd_unprotected_routers": 1,
         "havrrpd_netlink_overruns_total": 2,
         "havrrpd_notify_lines_total{outcome=malformed}": 1,
         "havrrpd_notify_lines_total{outcome=state}": 7,

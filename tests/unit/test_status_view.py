@@ -26,7 +26,7 @@ from havrrpd.core.model import (
     VirtualAddress,
     Word,
 )
-from havrrpd.core.node import Node
+from havrrpd.core.node import Node, Unprotected
 from havrrpd.views.status import router_status, status
 
 NOW = 1000.0
@@ -110,7 +110,9 @@ def test_a_master_is_shown_in_the_shape_of_the_contract() -> None:
             "INIT": 0,
             "STOPPED": 0,
             "problems": 0,
+            "unprotected": 0,
         },
+        "unprotected": [],
         "routers": [
             {
                 "router": "a",
@@ -183,6 +185,7 @@ def test_a_master_is_shown_in_the_shape_of_the_contract() -> None:
                     "standing": 0,
                     "lever": "/run/havrrpd/levers/a",
                     "observe_only": False,
+                    "uplinks_down": [],
                 },
             }
         ],
@@ -198,6 +201,14 @@ def test_routers_are_listed_by_id_and_a_router_without_instances_too() -> None:
     assert shown["summary"]["routers"] == 2
 
 
+def test_an_unprotected_namespace_is_no_router_and_has_no_state() -> None:
+    shown = status(replace(node(ROUTER), unprotected=(Unprotected("b", "qrouter-b"),)))
+    assert shown["unprotected"] == [{"router": "b", "namespace": "qrouter-b"}]
+    assert shown["summary"]["unprotected"] == 1
+    assert shown["summary"]["routers"] == len(shown["routers"]) == 1
+    assert shown["summary"]["problems"] == 0
+
+
 def test_problems_of_router_and_instances_are_counted_and_listed() -> None:
     instance = replace(MASTER, problems=frozenset({Problem.DUPLICATE_MASTER}))
     router = replace(
@@ -207,6 +218,12 @@ def test_problems_of_router_and_instances_are_counted_and_listed() -> None:
     assert shown["summary"]["problems"] == 2
     assert shown["routers"][0]["problems"] == ["duplicate_master", "gateway_unreachable"]
     assert shown["routers"][0]["instances"][0]["problems"] == ["duplicate_master"]
+
+
+def test_uplinks_that_are_down_are_listed_by_name() -> None:
+    router = replace(ROUTER, uplinks_down=frozenset({"eth1", "eth0"}))
+    assert status(node(router))["routers"][0]["election"]["uplinks_down"] == ["eth0", "eth1"]
+    assert router_status(node(router), "a")["election"]["uplinks_down"] == ["eth0", "eth1"]
 
 
 def test_only_one_router_at_a_time_is_explained() -> None:

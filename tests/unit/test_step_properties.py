@@ -28,6 +28,7 @@ from havrrpd.core.messages import (
     StandingFailed,
     StateNotified,
     Stopping,
+    UplinksChanged,
     WireWatched,
 )
 from havrrpd.core.model import HealthCheck, Outcome, Phase, Settings, State, Word
@@ -83,6 +84,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(GatewayProbed, st.just(HOP), st.just(0.0), st.sampled_from(Outcome), st.just("arp")),
     st.builds(FailoverRequested),
     st.builds(DrainChanged, st.booleans()),
+    st.builds(UplinksChanged, st.sampled_from([frozenset(), frozenset({"eth-ovl"})])),
     st.builds(StandingFailed, st.just(LEVER), st.just(0), st.just("full")),
     st.builds(
         SettingsChanged,
@@ -106,7 +108,9 @@ def holds(driven: Driven) -> None:
         assert election.phase is Phase.RESIGNING or election.rewrite_due is not None
     if election.phase is Phase.RESIGNING:
         assert router.lever is not None
-        assert election.release_due is not None
+        assert election.release_due is not None or router.uplinks_down
+    if router.uplinks_down and router.lever and not router.settings.observe_only:
+        assert election.standing == -254
     if router.state is not State.MASTER:
         assert router.checks == ()
         assert not any(isinstance(action, ProbeGateway) for action in driven.actions)

@@ -9,11 +9,16 @@ from havrrpd.waiting import LIMIT, Outcome, wait_for_drain
 
 
 def router(
-    name: str, state: str, phase: str = "steady", heard: tuple[str, ...] = ()
+    name: str,
+    state: str,
+    phase: str = "steady",
+    heard: tuple[str, ...] = (),
+    uplinks_down: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     masters = [{"address": address} for address in heard]
     instance = {"state": state, "masters_heard": masters}
-    return {"router": name, "election": {"phase": phase}, "instances": [instance]}
+    election = {"phase": phase, "uplinks_down": list(uplinks_down)}
+    return {"router": name, "election": election, "instances": [instance]}
 
 
 def waited(*answers: list[dict[str, Any]], seconds: float = 1.0) -> Outcome:
@@ -89,6 +94,11 @@ def test_a_router_that_still_resigns_is_waited_for_whatever_the_others_do() -> N
 
 def test_a_router_that_can_not_be_master_here_is_not_waited_for() -> None:
     outcome = waited([router("a", "STOPPED"), router("b", "FAULT")])
+    assert outcome == Outcome(True, "drained: no router is MASTER here, after 1.0 s")
+
+
+def test_a_router_that_a_dead_uplink_holds_in_fault_is_not_waited_for() -> None:
+    outcome = waited([router("a", "FAULT", "resigning", uplinks_down=("eth-ovl",))])
     assert outcome == Outcome(True, "drained: no router is MASTER here, after 1.0 s")
 
 

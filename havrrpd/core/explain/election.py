@@ -17,6 +17,7 @@ from havrrpd.core.priority import (
 )
 from havrrpd.core.resigning import refusal
 from havrrpd.core.rounds import dwell, proven_at, returns_at, would_preempt
+from havrrpd.core.uplinks import is_held
 
 
 def sentences(router: Router, now: float) -> Iterator[str]:
@@ -82,27 +83,33 @@ def _phase(router: Router, now: float) -> Iterator[str]:
 
 def _resigning(router: Router, now: float) -> Iterator[str]:
     election = router.election
+    after = standing(router, tried=election.tried, draining=election.draining)
+    priority = f"the priority is {base_priority(router) + after}{_kind(router)}"
+    if is_held(router):
+        yield f"Once all uplinks are up, {priority}."
+        return
     why = "" if election.cause is None else f": {REASONS[election.cause]} ({election.cause})"
     yield f"This node has been resigning for {duration(now - election.resigned_at)}{why}."
     if router.state is State.MASTER:
         yield "keepalived has not given the role up yet."
     due = election.release_due
     latest = "" if due is None else f", or {upcoming(due, now)} at the latest"
-    yield f"It ends when another MASTER is heard{latest}: then {_after(router)}."
+    yield f"It ends when another MASTER is heard{latest}: then {priority}{_or_untried(router)}."
 
 
-def _after(router: Router) -> str:
-    """What the priority is after the resignation, as far as that can be known."""
-    election = router.election
-    given = standing(router, tried=election.tried, draining=election.draining)
-    then = f"the priority is {base_priority(router) + given}"
+def _kind(router: Router) -> str:
     if not has_room(router):
-        return f"{then} again"
-    if election.draining:
-        return f"{then} as drained"
-    if election.tried and not preempts(router):
-        return f"{then} as tried, or that of the untried if a new round begins with that MASTER"
-    return f"{then} as {'tried' if election.tried else 'untried'}"
+        return " again"
+    election = router.election
+    return " as drained" if election.draining else " as tried" if election.tried else " as untried"
+
+
+def _or_untried(router: Router) -> str:
+    """That MASTER can be a tried one."""
+    election = router.election
+    if not election.tried or election.draining or preempts(router) or not has_room(router):
+        return ""
+    return ", or that of the untried if a new round begins with that MASTER"
 
 
 def _alone(router: Router, now: float) -> str:

@@ -25,10 +25,12 @@ from havrrpd.core.messages import (
     RouterGone,
 )
 from havrrpd.core.model import KeepalivedConfig
+from havrrpd.core.node import Unprotected
 from havrrpd.sources.keepalived.loaded import LoadedConfig, Stamp, locate, namespaces, on_disk
 from havrrpd.sources.keepalived.pidfds import Pidfds
 from havrrpd.sources.keepalived.proc import Netns, Proc
 from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry, name_router
+from havrrpd.sources.keepalived.unprotected import UnprotectedNamespaces
 
 Found = Event | KeepalivedAbsent | RouterGone
 
@@ -78,6 +80,7 @@ class Keepalived:
         self._due = time.monotonic()
         self._quick: list[float] = []
         self._own_netns = self._proc.netns("self")
+        self._unprotected = UnprotectedNamespaces(netns_dir, interval)
         self.scanned = False  # whether everything that runs was looked for once
         self.explicit = tuple(explicit)
 
@@ -100,6 +103,11 @@ class Keepalived:
         if known is not None and known.process is not None:
             return self._proc.path / str(known.process.pid) / "root"
         return Path("/")
+
+    @property
+    def unprotected(self) -> tuple[Unprotected, ...]:
+        """The namespaces of Neutron's routers in which no keepalived runs, sorted."""
+        return self._unprotected.found
 
     @property
     def explicit(self) -> tuple[ExplicitRouter, ...]:
@@ -166,6 +174,7 @@ class Keepalived:
 
     async def _scan(self) -> None:
         self._names = None
+        now = time.monotonic()
         try:
             pids = self._proc.pids()
         except OSError as error:  # out of descriptors: what is known stays, the next scan may do
@@ -184,7 +193,21 @@ class Keepalived:
                 self._look_for_reload(router, router.process)
             else:
                 self._look_at_absent(router)
+        self._look_for_unprotected(now)
         self.scanned = True
+
+    def _look_for_unprotected(self, now: float) -> None:
+        known = list(self._registry)
+        taken = {self._namespace_of(pid) for pid in self._seen}  # by a keepalived not adopted
+        taken |= {name for each in known for name in (each.namespace, each.config.net_namespace)}
+        ids = {each.id for each in known}
+        self._unprotected.look(ids, {name for name in taken if name is not None}, now)
+
+    def _namespace_of(self, pid: int) -> str | None:
+        try:
+            return self._namespace(self._proc.netns(pid))
+        except OSError:  # it is gone
+            return None
 
     def _taken(self) -> set[int]:
         processes = {each.process.pid for each in self._registry if each.process is not None}

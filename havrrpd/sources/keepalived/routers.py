@@ -54,8 +54,13 @@ def name_router(namespace: str | None, path: str) -> str:
     """The UUID of a Neutron namespace, else the namespace's name, else the file's stem."""
     if namespace is None or namespace.startswith("net:["):
         return PurePosixPath(path).stem or "keepalived"
+    return neutron_id(namespace) or namespace
+
+
+def neutron_id(namespace: str) -> str | None:
+    """The UUID of the router whose namespace Neutron would call so."""
     match = _NEUTRON.fullmatch(namespace)
-    return match[1] if match else namespace
+    return match[1] if match else None
 
 
 @dataclass(slots=True)
