@@ -7,10 +7,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test lint bench round-robin soak root
 
-demo: .venv/.installed
+demo: .venv/.installed .venv/prometheus
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
 
-test: root lint
+test: root lint .venv/prometheus
 	@$(PYTHON) -m pytest
 
 lint: .venv/.installed
@@ -36,6 +36,13 @@ root:
 	@test -x $(PYTHON) -a -x .venv/bin/pip || python3 -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Debian's, for the lab, unpacked and not installed: so no service of it runs on this machine.
+.venv/prometheus: .venv/.packages
+	@echo "fetching: prometheus"; directory=$$(mktemp -d) && cd $$directory && \
+		{ apt-get download -qq prometheus 2>/dev/null || \
+			{ $(SUDO) apt-get update -qq && apt-get download -qq prometheus; }; } && \
+		dpkg -x prometheus_*.deb $(CURDIR)/.venv/prometheus && rm -r $$directory
 
 # Debian starts services that it installs. keepalived.service has ConditionFileNotEmpty on
 # /etc/keepalived/keepalived.conf, which a fresh install has not, so nothing runs on this machine.

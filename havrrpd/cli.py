@@ -15,6 +15,7 @@ import click
 
 from havrrpd import __version__
 from havrrpd.client import DEFAULT_SOCKET, Client, NoAnswerError, RefusedError
+from havrrpd.lab.commands import lab
 
 if TYPE_CHECKING:
     from havrrpd.config import Config
@@ -213,6 +214,9 @@ def keepalived_stanza(client: Client, router: str | None, path: str | None) -> N
     click.echo(text, nl=False)
 
 
+cli.add_command(lab)
+
+
 def main() -> NoReturn:
     """The entry point: what goes wrong as it must becomes one sentence and an exit code."""
     try:
@@ -222,15 +226,17 @@ def main() -> NoReturn:
     except NoAnswerError as error:
         _fail(str(error))
     except Exception as error:
-        if _is_config_error(error):
+        if _is(error, "havrrpd.config", "ConfigError"):
             _fail(str(error), BAD_CONFIG)
+        if _is(error, "havrrpd.lab.waiting", "LabError"):
+            _fail(str(error))
         raise
     sys.exit(0)
 
 
-def _is_config_error(error: Exception) -> bool:
-    module = sys.modules.get("havrrpd.config")  # not imported: then nobody raised it
-    return module is not None and isinstance(error, module.ConfigError)
+def _is(error: Exception, module: str, name: str) -> bool:
+    loaded = sys.modules.get(module)  # not imported: then nobody raised it
+    return loaded is not None and isinstance(error, getattr(loaded, name))
 
 
 def _load(path: str | None) -> Config:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import havrrpd
 from havrrpd.lab.keepalived import LEVER_DIR, NOTIFY_DIR
 from havrrpd.lab.node import Node
+from havrrpd.lab.plan import Plan
 from havrrpd.lab.process import Process
 from havrrpd.lab.router import Router
 
 CONFIG = "/run/havrrpd/havrrpd.toml"
+PORT = 9912
+
+# Prometheus asks over the management network, which is the lab's own.
+_WHOLE = f"""
+[web]
+listen = "0.0.0.0:{PORT}"
+allow_public = true
+"""
 
 
-def configuration(node: str, health_check: Mapping[str, float], more: str = "") -> str:
-    """The node's havrrpd.toml; `more` is appended, tables of its own."""
-    keys = "\n".join(f"{key} = {value}" for key, value in health_check.items())
+def configuration(node: str, plan: Plan) -> str:
+    """The node's havrrpd.toml."""
+    health_check = {"interval": plan.health_interval, **plan.health_check}
+    keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in health_check.items())
     return f"""[node]
 name = "{node}"
 
@@ -27,8 +38,8 @@ name = "{node}"
 
 [paths]
 state_dir = "/run/havrrpd/state"
-
-{more}"""
+{_WHOLE if plan.whole else ""}
+{plan.havrrpd_config}"""
 
 
 def prepare(node: Node, routers: Iterable[Router]) -> None:
@@ -39,9 +50,9 @@ def prepare(node: Node, routers: Iterable[Router]) -> None:
         os.mkfifo(node.path(f"{NOTIFY_DIR}/{router.id}"), 0o600)
 
 
-def start(node: Node, text: str) -> Process:
-    """Start it as systemd would, with this configuration."""
-    node.path(CONFIG).write_text(text)
+def start(node: Node, plan: Plan) -> Process:
+    """Start it as systemd would."""
+    node.path(CONFIG).write_text(configuration(node.name, plan))
     source = str(Path(havrrpd.__file__).parents[1])
     return node.start(
         [sys.executable, "-m", "havrrpd", "run", "--config", CONFIG],

@@ -1,4 +1,4 @@
-"""The demo: three nodes on this machine, a live table, and keys to break things.
+"""The demo: the whole lab on this machine, a live table, and keys to break things.
 
 `python -m havrrpd.lab.demo` to try it by hand, with `--once` to see it play by itself.
 """
@@ -20,8 +20,9 @@ from rich.live import Live
 from rich.text import Text
 
 from havrrpd.lab.lab import Lab
+from havrrpd.lab.plan import whole
 from havrrpd.lab.play import play
-from havrrpd.lab.relay import Relay
+from havrrpd.lab.relay import Relay, relay_of
 from havrrpd.lab.table import rows, statuses, table
 from havrrpd.lab.waiting import LabError
 
@@ -40,9 +41,9 @@ def main(once: bool) -> int:
     if os.geteuid() != 0:
         console.print("the demo needs root: it makes network namespaces (sudo make demo)")
         return 1
-    lab = Lab(keep_logs=once)
+    lab = Lab(whole(routers=1), keep_logs=once)
     try:
-        console.print("building three nodes ...")
+        console.print("building three network nodes, a compute node and what is around them ...")
         with lab:
             if once:
                 _play(lab, console)
@@ -70,7 +71,7 @@ def _play(lab: Lab, console: Console) -> None:
 
 
 def _show(lab: Lab, console: Console) -> None:
-    with Relay(list(lab.nodes.values())) as relay:
+    with relay_of(lab, lab.any_node) as relay:
         help_text = _help(lab, relay)
         if not console.is_terminal:
             console.print(help_text, soft_wrap=True)
@@ -108,7 +109,7 @@ def _help(lab: Lab, relay: Relay) -> str:
             _KEYS,
             f"or by hand, on {name} (the nodes' pids: {', '.join(pids)}):",
             f"  {enter} ip -n {namespace} address",
-            f"  {enter} ip link set eth-prov down   # its provider cable; eth-ha: split brain",
+            f"  {enter} ip link set eth-prov down   # its provider cable; eth-ovl: the overlay",
             f"  {enter} {sys.executable} -m havrrpd status",
             f"logs: {lab.logs}",
         )

@@ -39,12 +39,8 @@ def configuration(router: Router, node: str, vrrp: Vrrp) -> str:
     track = "    track_file {\n        havrrpd\n    }\n" if _has_lever(node, vrrp) else ""
     track += "    track_script {\n        gateway\n    }\n" if vrrp.check_script else ""
     excluded = "".join(
-        f"        {address} dev {interface} no_track\n"
-        for interface, addresses in (
-            (router.qr, router.project_addresses),
-            (router.qg, router.provider_addresses),
-        )
-        for address in addresses
+        f"        {address} dev {interface}{_scope(address)} no_track\n"
+        for address, interface in router.excluded_addresses
     )
     routes = "".join(
         f"        {destination} via {gateway.split('/')[0]} dev {router.qg}"
@@ -97,6 +93,10 @@ vrrp_script gateway {{
     return definitions + lever + (check if vrrp.check_script else "")
 
 
+def _scope(address: str) -> str:
+    return " scope link" if address.startswith("fe80:") else ""
+
+
 def _has_lever(node: str, vrrp: Vrrp) -> bool:
     return vrrp.lever and node not in vrrp.unlevered
 
@@ -120,12 +120,11 @@ class Keepalived:
     """keepalived of one router on one node: the main process and its VRRP child."""
 
     def __init__(self, process: Process) -> None:
-        self._process = process
-        wait_until(lambda: children(process.pid), 5.0, f"keepalived's child, see {process.log}")
+        self.process = process
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.process.pid
 
     @property
     def vrrp_pid(self) -> int | None:
@@ -134,21 +133,21 @@ class Keepalived:
 
     @property
     def running(self) -> bool:
-        return self._process.running
+        return self.process.running
 
     def stop(self) -> None:
         """SIGTERM: it resigns with a priority-0 advert and takes its addresses away."""
-        self._process.signal(signal.SIGTERM)
-        self._process.wait(10.0)
+        self.process.signal(signal.SIGTERM)
+        self.process.wait(10.0)
 
     def kill(self) -> None:
         """SIGKILL for both, the main process held meanwhile so that it respawns no child."""
         for pid in self._held_pids():
             send(pid, signal.SIGKILL)
-        self._process.wait(10.0)
+        self.process.wait(10.0)
 
     def reload(self) -> None:
-        self._process.signal(signal.SIGHUP)
+        self.process.signal(signal.SIGHUP)
 
     def pause(self) -> None:
         """SIGSTOP for both: hung, with all that it holds."""
@@ -160,7 +159,7 @@ class Keepalived:
             send(pid, signal.SIGCONT)
 
     def _held_pids(self) -> list[int]:
-        self._process.signal(signal.SIGSTOP)
+        self.process.signal(signal.SIGSTOP)
         return [*children(self.pid), self.pid]
 
 
@@ -182,4 +181,5 @@ def start(node: Node, router: Router, vrrp: Vrrp) -> Keepalived:
         log=f"{node.name}-keepalived-{router.number}.log",
         environment={"TMPDIR": directory},  # keepalived's dumps of one node, not of all
     )
+    wait_until(lambda: children(process.pid), 5.0, f"keepalived's child, see {process.log}")
     return Keepalived(process)

@@ -1,4 +1,4 @@
-"""The lab: nodes with real keepalived and havrrpd, on networks of their own, on one machine."""
+"""The lab: the architecture that havrrpd serves, whole, on one machine, with real keepalived."""
 
 from __future__ import annotations
 
@@ -7,82 +7,55 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from havrrpd.lab import daemon, keepalived
-from havrrpd.lab.keepalived import Keepalived, Vrrp
+from havrrpd.lab import daemon, instance, keepalived, overlay, prometheus
+from havrrpd.lab.keepalived import Keepalived
 from havrrpd.lab.network import (
     UPSTREAM,
     Network,
     connect,
     connect_upstream,
-    make_bridges,
     make_switch,
     plug,
-    slow_down,
+    start_late_switch,
     unplug,
 )
 from havrrpd.lab.node import Node
+from havrrpd.lab.overlay import Segment
+from havrrpd.lab.plan import Plan
 from havrrpd.lab.process import Process
-from havrrpd.lab.router import Router, make_script
+from havrrpd.lab.project import routers_of
+from havrrpd.lab.router import Router, make_script, make_script_without_ha, router_without_ha
 from havrrpd.lab.waiting import LabError
+
+COMPUTE, MONITOR, SWITCH = "compute1", "prometheus", "switch"
+_COMPUTE_NUMBER, _MONITOR_NUMBER = 100, 250  # network nodes have 1 to 63
+
+Say = Callable[[str], None]
 
 
 class Lab:
     """A context manager: up on entry, and nothing of it left after exit, or after its kill -9.
 
-    `priorities` gives single nodes another base priority. With `havrrpd=False` only keepalived
-    is started. `health_check` has more keys of that table, `havrrpd_config` is appended to each
-    node's havrrpd.toml. `fifo` and `lever` say whether keepalived.conf has the stanza for havrrpd,
-    `unlevered` names nodes that have no lever in any case, `check_script` says whether there is a
-    script that checks the gateway. `delay` is one-way, in seconds, on the HA network. `keep_logs`
-    leaves the logs of the processes at `logs` when the lab ends by an exception.
+    Made from a Plan, or from keywords that say what differs from the default one. `keep_logs`
+    leaves the logs of the processes at `logs` when the lab ends by an exception. `store` makes one
+    that stays after its process, and `opened` finds it again.
     """
 
     def __init__(
-        self,
-        nodes: int = 3,
-        routers: int = 1,
-        base_priority: int = 150,
-        advert_int: float = 1,
-        *,
-        version: int = 2,
-        nopreempt: bool = True,
-        priorities: Mapping[str, int] | None = None,
-        fifo: bool = True,
-        lever: bool = True,
-        unlevered: Iterable[str] = (),
-        check_script: bool = False,
-        delay: float = 0.0,
-        havrrpd: bool = True,
-        health_interval: float = 1.0,
-        health_check: Mapping[str, float] | None = None,
-        havrrpd_config: str = "",
-        keep_logs: bool = False,
+        self, plan: Plan | None = None, *, keep_logs: bool = False, **differs: Any
     ) -> None:
-        self.names = tuple(f"network{number}" for number in range(1, nodes + 1))
-        self.routers = tuple(Router(number) for number in range(1, routers + 1))
-        self.vrrp = Vrrp(
-            base_priority=base_priority,
-            priorities=priorities or {},
-            advert_int=advert_int,
-            version=version,
-            nopreempt=nopreempt,
-            fifo=fifo,
-            lever=lever,
-            unlevered=frozenset(unlevered),
-            check_script=check_script,
-        )
-        self.nodes: dict[str, Node] = {}
+        self.plan = Plan(**differs) if plan is None else plan
+        self.names = self.plan.names
+        self.routers = routers_of(self.plan.routers, self.plan.projects)
+        self.nodes: dict[str, Node] = {}  # the network nodes
+        self.others: dict[str, Node] = {}  # the switch, the upstream gateway, compute, monitor
         self.keepalived: dict[tuple[str, int], Keepalived] = {}  # by node and router number
         self.havrrpd: dict[str, Process] = {}
-        self._with_havrrpd = havrrpd
-        self._delay = delay
-        self._health_check = {"interval": health_interval, **(health_check or {})}
-        self._havrrpd_config = havrrpd_config
         self._keep_logs = keep_logs
         self._stack = contextlib.ExitStack()
 
@@ -102,11 +75,11 @@ class Lab:
 
     def up(self) -> None:
         """Build everything and start it; takes itself down again when that fails."""
-        if os.geteuid() != 0:
-            raise LabError("the lab needs root: it makes network namespaces")
+        logs = Path(tempfile.mkdtemp(prefix="havrrpd-lab-"))
+        self._janitor = _start_janitor(logs)
+        self._stack.callback(_end_janitor, self._janitor)
         try:
-            self._build()
-            self._start()
+            self.build(logs)
         except BaseException:
             self.down(keep_logs=self._keep_logs)
             raise
@@ -115,41 +88,91 @@ class Lab:
         """End every node with all that is in it. Does nothing the second time."""
         if keep_logs:
             self._janitor.kill()
+        for node in (*self.nodes.values(), *self.others.values()):
+            node.kill()
         self._stack.close()
 
-    def _build(self) -> None:
-        self.logs = Path(tempfile.mkdtemp(prefix="havrrpd-lab-"))
-        self._janitor = _start_janitor(self.logs)
-        self._stack.callback(_end_janitor, self._janitor)
-        self.switch = self._new_node("switch")
-        self._upstream = self._new_node(UPSTREAM)
-        make_switch(self.switch)
-        connect_upstream(self.switch, self._upstream)
+    def build(self, logs: Path, say: Say = lambda line: None) -> None:
+        """Make the nodes, from the switch outwards, and start what runs on them."""
+        if os.geteuid() != 0:
+            raise LabError("the lab needs root: it makes network namespaces")
+        self.logs = logs
+        say("the switch and the upstream gateway")
+        self._build_middle()
         for number, name in enumerate(self.names, start=1):
-            node = self.nodes[name] = self._new_node(name)
-            make_bridges(node)
-            connect(self.switch, node)
-            node.shell("".join(make_script(router, number) for router in self.routers))
-            daemon.prepare(node, self.routers if self.vrrp.fifo else ())
-        if self._delay:
-            slow_down(self.switch, Network.HA, self.names, self._delay)
-
-    def _new_node(self, name: str) -> Node:
-        node = Node(name, self.logs)
-        self._stack.callback(node.kill)
-        return node
-
-    def _start(self) -> None:
+            say(f"{name}, {len(self.routers)} routers on it")
+            self._build_network_node(name, number)
+        if self.plan.whole:
+            say(f"{COMPUTE} with an instance, Prometheus")
+            self._build_compute()
+            self._build_monitor()
+        if self._late:
+            overlaid = (*self.names, *((COMPUTE,) if self.plan.whole else ()))
+            start_late_switch(self.switch, self._late, overlaid, self.plan.delay)
         for name in self.names:
-            if self._with_havrrpd:
-                self.start_havrrpd(name)
-            self.start_keepalived(name)
+            say(f"havrrpd and keepalived on {name}")
+            self._start_all(name)
+
+    @property
+    def switch(self) -> Node:
+        return self.others[SWITCH]
+
+    @property
+    def _late(self) -> Network | None:
+        return Network.OVERLAY if self.plan.delay else None
+
+    def _build_middle(self) -> None:
+        switch = self.others[SWITCH] = Node(SWITCH, self.logs)
+        upstream = self.others[UPSTREAM] = Node(UPSTREAM, self.logs)
+        make_switch(switch, self._late)
+        routes = (
+            (router.project_addresses[1].replace("::1/64", "::/64"), address.split("/")[0])
+            for router in self.routers
+            for address in router.provider_addresses[1:]
+        )
+        connect_upstream(switch, upstream, routes)
+
+    def _build_network_node(self, name: str, number: int) -> None:
+        node = self.nodes[name] = Node(name, self.logs)
+        connect(self.switch, node, number, Network, self._late)
+        routers = "".join(make_script(router, number) for router in self.routers)
+        node.shell(self._overlay(self._segments(), number) + routers)
+        if self.plan.whole and number == 1:
+            unprotected = router_without_ha()
+            segments = unprotected.segments[1:]
+            node.shell(self._overlay(segments, number) + make_script_without_ha(unprotected))
+        daemon.prepare(node, self.routers if self.plan.fifo else ())
+
+    def _build_compute(self) -> None:
+        node = self.others[COMPUTE] = Node(COMPUTE, self.logs)
+        networks = (Network.MANAGEMENT, Network.OVERLAY)
+        connect(self.switch, node, _COMPUTE_NUMBER, networks, self._late)
+        segments = [overlay.project_segment(router.number) for router in self.routers]
+        node.shell(self._overlay(segments, _COMPUTE_NUMBER) + instance.make_script(self.routers[0]))
+
+    def _build_monitor(self) -> None:
+        node = self.others[MONITOR] = Node(MONITOR, self.logs)
+        connect(self.switch, node, _MONITOR_NUMBER, [Network.MANAGEMENT])
+        prometheus.start(node, self.names)
+
+    def _segments(self) -> list[Segment]:
+        """Of all projects, each once."""
+        return list(dict.fromkeys(each for router in self.routers for each in router.segments))
+
+    def _overlay(self, segments: Iterable[Segment], own: int) -> str:
+        numbers = [*range(1, len(self.names) + 1), *([_COMPUTE_NUMBER] if self.plan.whole else [])]
+        return overlay.make_script(segments, own, (n for n in numbers if n != own))
+
+    def _start_all(self, name: str) -> None:
+        if self.plan.havrrpd:
+            self.start_havrrpd(name)
+        self.start_keepalived(name)
 
     # --- keepalived, of one router or of all routers of a node ---
 
     def start_keepalived(self, name: str, router: int | None = None) -> None:
         for item in self._chosen(router):
-            started = keepalived.start(self.node(name), item, self.vrrp)
+            started = keepalived.start(self.node(name), item, self.plan.vrrp)
             self.keepalived[name, item.number] = started
 
     def stop_keepalived(self, name: str, router: int | None = None) -> None:
@@ -162,11 +185,16 @@ class Lab:
         for item in self._chosen(router):
             self.keepalived[name, item.number].kill()
 
+    def restart_keepalived(self, name: str) -> None:
+        """Start what does not run."""
+        for item in self.routers:
+            if not self.keepalived[name, item.number].running:
+                self.start_keepalived(name, item.number)
+
     # --- havrrpd ---
 
     def start_havrrpd(self, name: str) -> None:
-        text = daemon.configuration(name, self._health_check, self._havrrpd_config)
-        self.havrrpd[name] = daemon.start(self.node(name), text)
+        self.havrrpd[name] = daemon.start(self.node(name), self.plan)
 
     def stop_havrrpd(self, name: str) -> None:
         self.havrrpd[name].signal(signal.SIGTERM)
@@ -175,6 +203,11 @@ class Lab:
     def kill_havrrpd(self, name: str) -> None:
         self.havrrpd[name].signal(signal.SIGKILL)
         self.havrrpd[name].wait(10.0)
+
+    def restart_havrrpd(self, name: str) -> None:
+        """Start it if it does not run."""
+        if not self.havrrpd[name].running:
+            self.start_havrrpd(name)
 
     # --- what can break ---
 
@@ -192,16 +225,28 @@ class Lab:
         plug(self.switch, network, name)
 
     def kill_node(self, name: str) -> None:
-        """The node dies, with all its processes and links. It does not come back."""
+        """The node dies, with all its processes and links."""
         self.node(name).kill()
+
+    def rebuild_node(self, name: str) -> None:
+        """A dead node comes back, empty as after a boot, and starts everything."""
+        if self.node(name).alive:
+            raise LabError(f"{name} is alive")
+        self._build_network_node(name, self.names.index(name) + 1)
+        self._start_all(name)
 
     # --- what is to be seen ---
 
     def node(self, name: str) -> Node:
+        """A network node, by its name."""
         try:
             return self.nodes[name]
         except KeyError:
             raise LabError(f"no node {name}: there are {', '.join(self.names)}") from None
+
+    def any_node(self, name: str) -> Node:
+        """Also the upstream gateway, the compute node and what is around them."""
+        return self.others[name] if name in self.others else self.node(name)
 
     def addresses(self, name: str, router: int = 1) -> frozenset[str]:
         """The addresses in a router's namespace on a node, as the kernel shows them."""

@@ -2,6 +2,7 @@
 
 That process reads a pipe from the lab. When the lab ends, however it ends, the pipe closes, the
 process ends as the first of its process namespace, and the kernel takes everything in it away.
+Unless it was told to stay: then it is there until somebody kills it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from havrrpd.lab.client import get_json
-from havrrpd.lab.process import Process, children, only_child, send
+from havrrpd.lab.process import Process, only_child
 from havrrpd.lab.waiting import LabError
+from havrrpd.netns import open_inside
+
+T = TypeVar("T")
 
 _NAMESPACES = ("--mount", "--net", "--pid", "--uts")
 
@@ -32,23 +36,49 @@ exec env --ignore-signal=CHLD cat > /dev/null
 
 
 class Node:
-    """Made by the constructor, gone after `kill` or with the lab's own process."""
+    """Made by the constructor, gone after `kill`; or with the lab's own process, but for `stay`."""
 
     def __init__(self, name: str, logs: Path) -> None:
         self.name = name
         self._logs = logs
         self._launchers: list[subprocess.Popen[bytes]] = []
-        self._holder = _hold(name)
+        self._holder: subprocess.Popen[bytes] | None = _hold(name)
         try:
-            self.pid = only_child(self._holder, self._holder.pid)
+            self.init = Process(only_child(self._holder, self._holder.pid), logs)
             _wait_ready(self._holder)
         except BaseException:
-            _end(self._holder)
+            self._holder.kill()
+            self._reap()
             raise
+
+    @classmethod
+    def found(cls, name: str, logs: Path, init: Process) -> Self:
+        """One that stayed, by its first process."""
+        node = cls.__new__(cls)
+        node.name, node.init, node._logs, node._holder, node._launchers = name, init, logs, None, []
+        return node
+
+    @property
+    def pid(self) -> int:
+        return self.init.pid
 
     @property
     def alive(self) -> bool:
-        return self._holder.poll() is None
+        return self.init.running
+
+    def stay(self) -> None:
+        """Do not end with the process that made it: from now on the node holds its own pipe."""
+        if self._holder:
+            command = self.enter(["sleep", "infinity"])
+            output = self._holder.stdin
+            holding = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._launchers.append(holding)
 
     def path(self, inside: str) -> Path:
         """Where an absolute path of the node is found from the host."""
@@ -57,7 +87,7 @@ class Node:
     def exec(self, argv: Sequence[str], stdin: str = "") -> str:
         """Run a command in the node and return what it printed; raises LabError if it fails."""
         done = subprocess.run(
-            self._enter(argv),
+            self.enter(argv),
             input=stdin,
             capture_output=True,
             text=True,
@@ -72,6 +102,20 @@ class Node:
         """Run a shell script in the node; it ends at the first command that fails."""
         return self.exec(["sh", "-eu"], stdin=script)
 
+    def inside(self, factory: Callable[[], T], namespace: str | None = None) -> T:
+        """Call `factory` in the node's network, or in a named namespace on it.
+
+        What it opens keeps that namespace there: close it before long.
+        """
+        path = Path(f"/proc/{self.pid}/ns/net")
+        descriptor = os.open(
+            self.path(f"/run/netns/{namespace}") if namespace else path, os.O_RDONLY
+        )
+        try:
+            return open_inside(descriptor, factory)
+        finally:
+            os.close(descriptor)
+
     def start(
         self, argv: Sequence[str], log: str, environment: Mapping[str, str] | None = None
     ) -> Process:
@@ -82,7 +126,7 @@ class Node:
         argv = ["sh", "-c", '"$@"; exit $?', "sh", *argv]
         with path.open("ab") as output:
             launcher = subprocess.Popen(
-                self._enter(argv),
+                self.enter(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -90,20 +134,33 @@ class Node:
                 start_new_session=True,  # a Ctrl-C is for the lab alone
             )
         self._launchers.append(launcher)
-        return Process(launcher, path)
+        # nsenter, the shell, and then the process itself
+        return Process(only_child(launcher, only_child(launcher, launcher.pid)), path)
 
     def kill(self) -> None:
-        """End the node and everything in it, at once; returns when nothing of it runs."""
-        _end(self._holder)
-        for launcher in self._launchers:
-            launcher.wait()
+        """End the node and everything in it, at once; returns when nothing of it runs.
+
+        The kernel ends all the others before the first process is gone.
+        """
+        self.init.signal(signal.SIGKILL)
+        self.init.wait(10.0)
+        self._reap()
 
     def status(self, timeout: float = 2.0) -> dict[str, Any]:
         """GET /status of the node's havrrpd; raises OSError or LabError when it does not answer."""
         return get_json(self.path("/run/havrrpd/havrrpd.sock"), "/status", timeout)
 
-    def _enter(self, argv: Sequence[str]) -> list[str]:
+    def enter(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs another one in the node."""
         return ["nsenter", "--target", str(self.pid), *_NAMESPACES, "--", *argv]
+
+    def _reap(self) -> None:
+        """Take leave of the processes outside that held the node and started what was in it."""
+        for launcher in self._launchers:
+            launcher.wait()
+        if self._holder:
+            with self._holder:  # closes the pipes and waits
+                pass
 
 
 def _hold(name: str) -> subprocess.Popen[bytes]:
@@ -122,12 +179,3 @@ def _wait_ready(holder: subprocess.Popen[bytes]) -> None:
     said = holder.stdout.readline()
     if said != b"ready\n":
         raise LabError(f"the node can't be made: {said.decode(errors='replace').strip()}")
-
-
-def _end(holder: subprocess.Popen[bytes]) -> None:
-    """Kill the first process; unshare follows when the kernel has ended all the others."""
-    first = children(holder.pid) if holder.poll() is None else []
-    for pid in first or [holder.pid]:
-        send(pid, signal.SIGKILL)
-    with holder:  # closes the pipes and waits
-        pass

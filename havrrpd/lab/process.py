@@ -11,17 +11,19 @@ from havrrpd.lab.waiting import LabError, wait_until
 
 
 class Process:
-    """Started through `nsenter` and a shell, which both end when it ends."""
+    """Anybody's process, also one that another command of the lab has started.
 
-    def __init__(self, launcher: subprocess.Popen[bytes], log: Path) -> None:
-        """`launcher` is nsenter; its child is the shell, whose child is the process itself."""
-        self._launcher = launcher
+    `started` tells it from a later process with the same pid: its 22nd word in /proc/PID/stat.
+    """
+
+    def __init__(self, pid: int, log: Path, started: int | None = None) -> None:
+        self.pid = pid
         self.log = log
-        self.pid = only_child(launcher, only_child(launcher, launcher.pid))
+        self.started = _seen(pid) if started is None else started
 
     @property
     def running(self) -> bool:
-        return self._launcher.poll() is None
+        return self.started != _GONE and _seen(self.pid) == self.started
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; does nothing when the process is gone."""
@@ -31,6 +33,17 @@ class Process:
     def wait(self, limit: float) -> None:
         """Wait for its end; raises LabError after `limit` seconds."""
         wait_until(lambda: not self.running, limit, f"the end of process {self.pid}")
+
+
+_GONE = -1
+
+
+def _seen(pid: int) -> int:
+    """When a process started; _GONE when nothing of it is left, not even to be reaped."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return _GONE
 
 
 def send(pid: int, number: signal.Signals) -> None:

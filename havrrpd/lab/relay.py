@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import json
+import signal
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from havrrpd.lab import daemon, prometheus
+from havrrpd.lab.lab import MONITOR, Lab
 from havrrpd.lab.node import Node
-from havrrpd.netns import open_inside
 
 _FIRST_PORT = 9912
 _LAST_PORT = 10912
-_INSIDE = ("127.0.0.1", 9912)
 
 
 class Relay:
     """A context manager: from entry to exit `urls` lead to the nodes, by a thread of its own.
 
     It leads to the TCP port inside, not to the Unix socket: what that one lets people change
-    is not for every process and every web page of the host.
+    is not for every process and every web page of the host. `find` names a node as it is now.
     """
 
-    def __init__(self, nodes: list[Node]) -> None:
-        self._nodes = nodes
-        self._sockets = _listen(len(nodes))
+    def __init__(self, targets: Sequence[tuple[str, int]], find: Callable[[str], Node]) -> None:
+        """Targets: names of nodes, and the ports inside."""
+        self._lines = [_Line(partial(find, name), port) for name, port in targets]
+        self._sockets = _listen(len(targets))
         self.urls = {
-            node.name: f"http://127.0.0.1:{listening.getsockname()[1]}/"
-            for node, listening in zip(nodes, self._sockets, strict=True)
+            name: f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            for (name, _), listening in zip(targets, self._sockets, strict=True)
         }
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -58,19 +61,19 @@ class Relay:
 
     async def _serve(self) -> list[asyncio.Server]:
         return [
-            await asyncio.start_server(_Line(node).relay, sock=listening)
-            for node, listening in zip(self._nodes, self._sockets, strict=True)
+            await asyncio.start_server(line.relay, sock=listening)
+            for line, listening in zip(self._lines, self._sockets, strict=True)
         ]
 
 
 class _Line:
     """From the host to one node."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, find: Callable[[], Node], port: int) -> None:
+        self._find, self._inside = find, ("127.0.0.1", port)
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection; closed at once when the node's havrrpd is not there."""
+        """One connection; closed at once when nobody serves it inside."""
         async with _closing(writer):
             try:
                 inner = await asyncio.to_thread(self._connect)
@@ -82,11 +85,7 @@ class _Line:
                 group.create_task(_copy(inner_reader, writer))
 
     def _connect(self) -> socket.socket:
-        namespace = os.open(f"/proc/{self._node.pid}/ns/net", os.O_RDONLY)
-        try:
-            return open_inside(namespace, lambda: socket.create_connection(_INSIDE, 1.0))
-        finally:
-            os.close(namespace)
+        return self._find().inside(lambda: socket.create_connection(self._inside, 1.0))
 
 
 @contextlib.asynccontextmanager
@@ -118,3 +117,25 @@ def _listen(count: int) -> list[socket.socket]:
         with contextlib.suppress(OSError):
             found.append(socket.create_server(("127.0.0.1", port)))
     return found
+
+
+def relay_of(lab: Lab, find: Callable[[str], Node]) -> Relay:
+    """To every havrrpd of a lab, and to Prometheus where there is one."""
+    targets = [(name, daemon.PORT) for name in lab.names]
+    if lab.plan.whole:
+        targets.append((MONITOR, prometheus.PORT))
+    return Relay(targets, find)
+
+
+def main() -> None:
+    """For the lab that is on disk: says where the pages are, and serves until it is ended."""
+    from havrrpd.lab import store
+
+    # A node can die and come back while this one serves.
+    with relay_of(store.opened(), lambda name: store.opened().any_node(name)) as relay:
+        print(json.dumps(relay.urls), flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

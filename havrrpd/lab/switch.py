@@ -7,13 +7,14 @@ by a port leaves by all others DELAY seconds later, in order. It learns no addre
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 READY = "every port is open"
@@ -32,12 +33,12 @@ class _Frame:
     data: bytes
 
 
-def relay(ports: Sequence[socket.socket], delay: float) -> None:
+def relay(ports: Mapping[socket.socket, str], delay: float) -> None:
     """For ever. What is late, because this process was stalled, leaves at once."""
     waiting: deque[_Frame] = deque()
     while True:
         patience = max(0.0, waiting[0].due - time.monotonic()) if waiting else None
-        readable, _, _ = select.select(ports, (), (), patience)  # poll would round to 1 ms
+        readable, _, _ = select.select([*ports], (), (), patience)  # poll would round to 1 ms
         for port in readable:
             for data in _received(port):
                 waiting.append(_Frame(time.monotonic() + delay, port, data))
@@ -65,17 +66,25 @@ def _received(port: socket.socket) -> Iterator[bytes]:
             yield port.recv(_LARGEST_FRAME)
 
 
-def _deliver(frame: _Frame, ports: Sequence[socket.socket]) -> None:
-    """A port that is down, gone or full loses the frame, as a cable does."""
-    for port in ports:
-        if port is not frame.entered:
-            with contextlib.suppress(OSError):
-                port.send(frame.data)
+def _deliver(frame: _Frame, ports: Mapping[socket.socket, str]) -> None:
+    """A port that is down, gone or full loses the frame, as a cable does.
+
+    One that is gone can be there again, with another cable.
+    """
+    for port, name in ports.items():
+        if port is frame.entered:
+            continue
+        try:
+            port.send(frame.data)
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENODEV):
+                with contextlib.suppress(OSError):
+                    port.bind((name, _ETH_P_ALL))
 
 
 def main(delay: str, *names: str) -> None:
     _go_first()
-    ports = [open_port(name) for name in names]
+    ports = {open_port(name): name for name in names}
     print(READY, flush=True)
     relay(ports, float(delay))
 

@@ -1,4 +1,4 @@
-"""The demo's table: what each node's havrrpd says of its routers, and who does not answer."""
+"""The lab's table: what each node's havrrpd says of its routers, and who does not answer."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def statuses(lab: Lab) -> dict[str, Status | None]:
         return dict(zip(lab.names, pool.map(ask, lab.names), strict=True))
 
 
-def rows(seen: Mapping[str, Status | None]) -> Iterator[tuple[str, ...]]:
-    """One row per node and router, its cells in the order of COLUMNS."""
-    for name, status in seen.items():
-        if status is None:
-            yield (name, "", "?", "", "havrrpd does not answer", "", "")
-        elif not status["routers"]:
-            yield (name, "", "-", "", "no router found", "", "")
-        else:
-            yield from (_row(name, router) for router in status["routers"])
+def rows(seen: Mapping[str, Status | None]) -> list[tuple[str, ...]]:
+    """One row per node and router, by router; its cells in the order of COLUMNS."""
+    made = [row for name, status in seen.items() for row in _rows_of(name, status)]
+    return sorted(made, key=lambda row: (row[1], row[0]))
+
+
+def is_degraded(seen: Mapping[str, Status | None]) -> bool:
+    """Whether a node does not answer, or sees anything wrong."""
+    return any(status is None or status["summary"]["problems"] for status in seen.values())
 
 
 def table(seen: Mapping[str, Status | None]) -> Table:
@@ -47,6 +47,17 @@ def table(seen: Mapping[str, Status | None]) -> Table:
     for row in rows(seen):
         made.add_row(*row, style=_STYLES.get(row[2], "yellow"))
     return made
+
+
+def _rows_of(name: str, status: Status | None) -> Iterator[tuple[str, ...]]:
+    if status is None:
+        yield (name, "", "?", "", "havrrpd does not answer", "", "")
+        return
+    if not status["routers"]:
+        yield (name, "", "-", "", "no router found", "", "")
+    yield from (_row(name, router) for router in status["routers"])
+    for router in status.get("unprotected", ()):
+        yield (name, router["router"][:8], "-", "", "not protected: no keepalived", "", "")
 
 
 def _row(name: str, router: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from havrrpd.lab.lab import Lab
+from havrrpd.lab.turns import Turn, counts, turns
 from havrrpd.lab.waiting import LabError, wait_until
-from tests.bench.turns import Turn, counts, turns
-from tests.bench.wire import Sent, Wire
+from havrrpd.lab.wire import Sent, Wire
 
 # Turns without gateways end quickly and none lasts longer than the one before: what is measured
 # is the order of the turns, not their length.

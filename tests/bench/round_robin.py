@@ -20,11 +20,11 @@ from itertools import product
 from pathlib import Path
 
 from havrrpd.lab.lab import Lab
+from havrrpd.lab.turns import Turn, counts, unfairness
 from havrrpd.lab.waiting import LabError
+from havrrpd.lab.wire import Wire
 from tests.bench import outage
 from tests.bench.outage import Outage, Returned
-from tests.bench.turns import Turn, counts, unfairness
-from tests.bench.wire import Wire
 
 HAVRRPD, SCRIPT = "havrrpd", "script"
 ADVERT_INT = 1

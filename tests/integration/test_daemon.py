@@ -227,9 +227,9 @@ def test_a_split_and_its_healing() -> None:
     with watched(nodes=2) as seen:
         master = seen.steady()
         other = seen.other(master)
-        seen.lab.unplug(Network.HA, other)
+        seen.lab.unplug(Network.OVERLAY, other)
         seen.wait_cause(other, "MASTER", "peer_silent")
-        seen.lab.plug(Network.HA, other)
+        seen.lab.plug(Network.OVERLAY, other)
         seen.steady()
         loser = next(n for n, state in seen.states().items() if state == "BACKUP")
         seen.wait_cause(loser, "BACKUP", "preempted")

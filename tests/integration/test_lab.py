@@ -170,9 +170,9 @@ def test_the_upstream_gateway_can_be_lost_for_all_and_comes_back_with_both_famil
 @root
 def test_a_pulled_ha_cable_makes_two_masters_and_plugged_in_again_leaves_one(lab: Lab) -> None:
     holder = master(lab)
-    lab.unplug(Network.HA, holder)
+    lab.unplug(Network.OVERLAY, holder)
     wait_until(lambda: len(lab.holders()) == 2, ELECTION, "a split brain")
-    lab.plug(Network.HA, holder)
+    lab.plug(Network.OVERLAY, holder)
     wait_until(lambda: one_holder(lab), ELECTION, "one holder again")
 
 
@@ -256,10 +256,10 @@ def test_with_delay_too_a_pulled_ha_cable_stops_the_frames_and_plugged_in_they_p
     with Lab(nodes=3, havrrpd=False, delay=0.002) as lab:
         second, third = (lab.routers[0].ha_address(number).split("/")[0] for number in (2, 3))
         wait_until(partial(reaches, lab, second), 5.0, "an answer before")
-        lab.unplug(Network.HA, "network2")
+        lab.unplug(Network.OVERLAY, "network2")
         assert not reaches(lab, second)
         assert reaches(lab, third)
-        lab.plug(Network.HA, "network2")
+        lab.plug(Network.OVERLAY, "network2")
         wait_until(partial(reaches, lab, second), 5.0, "an answer after")
 
 
@@ -295,7 +295,7 @@ def test_the_late_switch_loses_no_checksum_that_a_sender_left_to_its_card() -> N
 
 @root
 def test_a_nodes_page_is_relayed_to_the_host_and_hangs_up_when_nobody_serves_it() -> None:
-    with Lab(nodes=1, havrrpd=False) as lab, Relay(list(lab.nodes.values())) as relay:
+    with Lab(nodes=1, havrrpd=False) as lab, Relay([("network1", 9912)], lab.node) as relay:
         url = relay.urls["network1"]
         with pytest.raises(OSError):
             urllib.request.urlopen(url, timeout=5.0)

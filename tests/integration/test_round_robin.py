@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from havrrpd.lab.lab import Lab
+from havrrpd.lab.turns import rounds
 from havrrpd.lab.waiting import LabError, wait_until
+from havrrpd.lab.wire import Wire
 from tests.bench import outage
 from tests.bench.outage import Outage
-from tests.bench.turns import rounds
-from tests.bench.wire import Wire
 
 pytestmark = pytest.mark.root
 

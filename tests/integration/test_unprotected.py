@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from havrrpd.lab import keepalived
+from havrrpd.lab import keepalived, overlay
+from havrrpd.lab.overlay import project_segment
 from havrrpd.lab.router import Router, make_script
 from havrrpd.lab.waiting import wait_until
 from tests.integration.watched import Watched, watched
@@ -23,10 +24,12 @@ DISCOVERY = f"[discovery]\ninterval = {INTERVAL}\n"
 
 def test_a_namespace_without_keepalived_is_shown_until_one_runs_in_it() -> None:
     with watched(nodes=1, more=DISCOVERY) as seen:
-        node, bare, protected = seen.lab.node(NODE), Router(2), Router(3)
+        node, bare, protected = seen.lab.node(NODE), Router(2, vrid=2), Router(3, vrid=3)
         shown = [{"router": bare.id, "namespace": bare.namespace}]
-        node.shell(make_script(bare, 1) + make_script(protected, 1))
-        keepalived.start(node, protected, seen.lab.vrrp)
+        for router in (bare, protected):
+            network = overlay.make_script([project_segment(router.number)], 1, ())
+            node.shell(network + make_script(router, 1))
+        keepalived.start(node, protected, seen.lab.plan.vrrp)
         wait_until(lambda: _unprotected(seen) == shown, SHOWN, "one router without protection")
         document = json.loads(seen.havrrpd(NODE, "status", "-o", "json"))
         assert document["summary"]["unprotected"] == 1
@@ -37,7 +40,7 @@ def test_a_namespace_without_keepalived_is_shown_until_one_runs_in_it() -> None:
         last = node.shell(f"{sys.executable} -m havrrpd status || true").splitlines()[-1]
         assert last.split(maxsplit=6) == [bare.id, *"-----", "not protected: no keepalived"]
 
-        started = keepalived.start(node, bare, seen.lab.vrrp)
+        started = keepalived.start(node, bare, seen.lab.plan.vrrp)
         wait_until(lambda: _unprotected(seen) == [], SHOWN, "none, as keepalived runs")
         started.kill()
         wait_until(lambda: _state(seen, bare) == "STOPPED", SHOWN, "a router that is stopped")

@@ -11,14 +11,14 @@ from tests.integration.watched import QUICK, Watched, watched
 
 pytestmark = pytest.mark.root
 
-UPLINKS = f'{QUICK}\n[[router]]\nmatch = "*"\nuplinks = ["eth-ha"]\n'
+UPLINKS = f'{QUICK}\n[[router]]\nmatch = "*"\nuplinks = ["eth-ovl"]\n'
 ACTIVE_DOWN_INTERVAL = 4.0  # at the most, with advert_int 1: RFC 9568 section 6.1
 
 
 def test_a_master_that_loses_its_uplink_gives_the_router_up_and_does_not_take_it_back() -> None:
     with watched(more=UPLINKS) as seen:
         old, router = seen.steady(), seen.lab.routers[0]
-        seen.lab.unplug(Network.HA, old)
+        seen.lab.unplug(Network.OVERLAY, old)
         wait_until(lambda: not _held(seen, old), 1.0, f"no virtual address on {old}")
         new = wait_until(
             lambda: next(iter(seen.lab.holders()), None), ACTIVE_DOWN_INTERVAL + 1.0, "a new MASTER"
@@ -27,14 +27,14 @@ def test_a_master_that_loses_its_uplink_gives_the_router_up_and_does_not_take_it
         seen.wait_cause(old, "FAULT", "link_down")
         seen.wait_cause(new, "MASTER", "peer_silent")
         election = seen.router(old)["election"]
-        assert (election["phase"], election["uplinks_down"]) == ("resigning", ["eth-ha"])
+        assert (election["phase"], election["uplinks_down"]) == ("resigning", ["eth-ovl"])
         assert not election["tried"]
         assert seen.metric(old, "havrrpd_resignations_total") == 1
         with pytest.raises(LabError, match="it is FAULT"):
             seen.havrrpd(old, "failover", router.id)
 
         moves = seen.instance(new)["transitions"]
-        seen.lab.plug(Network.HA, old)
+        seen.lab.plug(Network.OVERLAY, old)
         seen.wait_cause(old, "BACKUP", "link_down")
         wait_until(lambda: seen.instance(old)["masters_heard"], 5.0, f"{old} hears the MASTER")
         assert seen.router(old)["election"]["uplinks_down"] == []
@@ -47,7 +47,7 @@ def test_a_backup_that_loses_its_uplink_is_held_over_a_restart_and_as_configured
     with watched(nodes=2, more=UPLINKS) as seen:
         master = seen.steady()
         backup = seen.other(master)
-        seen.lab.node(backup).shell("ip link set eth-ha down")
+        seen.lab.node(backup).shell("ip link set eth-ovl down")
         seen.wait_cause(backup, "FAULT", "link_down")
         lever = seen.lab.node(backup).path(f"/run/havrrpd/levers/{seen.lab.routers[0].id}")
         gone = lever.with_name("gone")
@@ -60,14 +60,14 @@ def test_a_backup_that_loses_its_uplink_is_held_over_a_restart_and_as_configured
         seen.wait_state(backup, "FAULT")
         config = seen.lab.node(backup).path(CONFIG)
         text = config.read_text()
-        config.write_text(text.replace('"eth-ha"', ""))
+        config.write_text(text.replace('"eth-ovl"', ""))
         seen.havrrpd(backup, "reload")
         wait_until(lambda: int(lever.read_text()) > -254, 2.0, "no uplink is named any more")
         config.write_text(text)
         seen.havrrpd(backup, "reload")
         wait_until(lambda: int(lever.read_text()) == -254, 2.0, "the uplink is named again")
         assert seen.lab.holders() == [master]
-        seen.lab.node(backup).shell("ip link set eth-ha up")
+        seen.lab.node(backup).shell("ip link set eth-ovl up")
         assert seen.steady() == master
 
 

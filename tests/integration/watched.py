@@ -139,6 +139,6 @@ def watched(
     nodes: int = 3, more: str = QUICK, priorities: dict[str, int] | None = None, **options: Any
 ) -> Iterator[Watched]:
     with Lab(
-        nodes=nodes, havrrpd_config=more, keep_logs=True, priorities=priorities, **options
+        nodes=nodes, havrrpd_config=more, keep_logs=True, priorities=priorities or {}, **options
     ) as lab:
         yield Watched(lab)

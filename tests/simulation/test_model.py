@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from havrrpd.core.model import HealthCheck
-from tests.bench.turns import Turn, turns
-from tests.bench.wire import Sent
+from havrrpd.lab.turns import Turn, turns
+from havrrpd.lab.wire import Sent
 from tests.simulation.world import Scenario, World
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))

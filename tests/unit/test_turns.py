@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.bench.turns import Turn, counts, rounds, turns, unfairness
-from tests.bench.wire import Sent
+from havrrpd.lab.turns import Turn, counts, rounds, turns, unfairness
+from havrrpd.lab.wire import Sent
 
 
 def sent(*adverts: tuple[float, str, int]) -> list[Sent]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tests.bench.wire import Sent
+from havrrpd.lab.wire import Sent
 
 
 @dataclass(frozen=True, slots=True)

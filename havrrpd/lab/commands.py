@@ -1,0 +1,161 @@
+"""`havrrpd lab`: the reference architecture on this machine, from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from havrrpd.lab.lab import Lab
+
+DEGRADED = 3
+ALL = "all"  # nodes, for a gateway
+
+# What can break on a node, how, and how it is mended.
+_WHAT = ("gateway", "overlay", "node", "keepalived", "havrrpd")
+
+
+@click.group()
+def lab() -> None:
+    """Several nodes on this machine, with real keepalived, to try and to test."""
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(1, 63), default=3, show_default=True)
+@click.option(
+    "--routers",
+    type=click.IntRange(1, 230),
+    default=1,
+    show_default=True,
+    help="In all, and at least one for each of the two projects.",
+)
+@click.option("--base-priority", type=click.IntRange(1, 254), default=150, show_default=True)
+@click.option(
+    "--delay-ms", type=click.FloatRange(0, 1000), default=0, help="Of the overlay, one way."
+)
+@click.option("--neutron", is_flag=True, help="keepalived.conf as Neutron's: no FIFO, no lever.")
+def up(nodes: int, routers: int, base_priority: int, delay_ms: float, neutron: bool) -> None:
+    """Build the lab and start everything."""
+    from havrrpd.lab import store
+    from havrrpd.lab.plan import whole
+
+    plan = whole(
+        nodes=nodes,
+        routers=routers,
+        base_priority=base_priority,
+        delay=delay_ms / 1000,
+        fifo=not neutron,
+        lever=not neutron,
+    )
+    store.up(plan, lambda line: click.echo(f"building {line} ...", err=True))
+    click.echo("up. `havrrpd lab status` shows the routers.", err=True)
+    for name, url in store.pages().items():
+        click.echo(f"{name}  {url}")
+
+
+@lab.command()
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def status(output: str) -> None:
+    """Show every router on every node. Exits with 3 when something is wrong."""
+    from havrrpd.lab import store
+    from havrrpd.lab.table import is_degraded, statuses, table
+
+    seen = statuses(store.opened())
+    if output == "json":
+        click.echo(json.dumps(seen, indent=2))
+    else:
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else 160).print(table(seen))
+    sys.exit(DEGRADED if is_degraded(seen) else 0)
+
+
+@lab.command("break")
+@click.argument("what", type=click.Choice(_WHAT))
+@click.argument("node")
+def break_(what: str, node: str) -> None:
+    """Break WHAT for NODE; the gateway also for `all`."""
+    _change(what, node, _breaks)
+    click.echo(f"{node}: {what} is broken", err=True)
+
+
+@lab.command()
+@click.argument("what", type=click.Choice(_WHAT))
+@click.argument("node")
+def heal(what: str, node: str) -> None:
+    """Mend WHAT for NODE again."""
+    _change(what, node, _heals)
+    click.echo(f"{node}: {what} is healed", err=True)
+
+
+@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(node: str, command: tuple[str, ...]) -> None:
+    """Run a command on NODE: havrrpd lab exec network1 -- havrrpd status."""
+    from havrrpd.lab import store
+
+    argv = store.opened().any_node(node).enter(command)
+    path = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
+    os.execvpe(argv[0], argv, {**os.environ, "PATH": path})
+
+
+@lab.command()
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+def verify(output: str) -> None:
+    """Try the whole architecture, step by step. Exits with 0 only if everything holds."""
+    from havrrpd.lab import store
+    from havrrpd.lab.verify import verify as run
+
+    with store.changed() as running:
+        results = run(running, lambda line: click.echo(line, err=output == "json"))
+    if output == "json":
+        click.echo(json.dumps([result.as_json() for result in results], indent=2))
+    sys.exit(0 if all(result.holds for result in results) else 1)
+
+
+@lab.command()
+def down() -> None:
+    """Take everything down, also what a crash left."""
+    from havrrpd.lab import store
+
+    there = store.down()
+    click.echo("down" if there else "there is no lab", err=True)
+
+
+def _change(what: str, node: str, kinds: Callable[[Lab], dict[str, Callable[[str], None]]]) -> None:
+    from havrrpd.lab import store
+
+    with store.changed() as running:
+        if (what, node) != ("gateway", ALL):
+            running.node(node)  # or LabError
+        kinds(running)[what](node)
+
+
+def _breaks(running: Lab) -> dict[str, Callable[[str], None]]:
+    from havrrpd.lab.network import Network
+
+    return {
+        "gateway": lambda node: running.break_gateway(None if node == ALL else node),
+        "overlay": lambda node: running.unplug(Network.OVERLAY, node),
+        "node": running.kill_node,
+        "keepalived": running.kill_keepalived,
+        "havrrpd": running.kill_havrrpd,
+    }
+
+
+def _heals(running: Lab) -> dict[str, Callable[[str], None]]:
+    from havrrpd.lab.network import Network
+
+    return {
+        "gateway": lambda node: running.heal_gateway(None if node == ALL else node),
+        "overlay": lambda node: running.plug(Network.OVERLAY, node),
+        "node": running.rebuild_node,
+        "keepalived": running.restart_keepalived,
+        "havrrpd": running.restart_havrrpd,
+    }

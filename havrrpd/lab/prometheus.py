@@ -1,0 +1,74 @@
+"""Prometheus in the lab: Debian's, on a node of its own, scrapes every havrrpd."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Iterable
+from http.client import HTTPConnection
+from pathlib import Path
+
+from havrrpd.lab.network import management_address
+from havrrpd.lab.node import Node
+from havrrpd.lab.process import Process
+from havrrpd.lab.waiting import LabError
+
+PORT = 9090
+SCRAPE_INTERVAL = 1  # seconds
+_HAVRRPD_PORT = 9912
+_UNPACKED = Path(sys.prefix, "prometheus", "usr", "bin", "prometheus")  # by the Makefile
+
+
+def binary() -> str:
+    """Where the program is; LabError with what to do when it is nowhere."""
+    found = shutil.which("prometheus") or (str(_UNPACKED) if _UNPACKED.exists() else None)
+    if found is None:
+        raise LabError(
+            "there is no prometheus: `make demo` fetches it, or apt-get install prometheus"
+        )
+    return found
+
+
+def configuration(names: Iterable[str]) -> str:
+    """prometheus.yml: one target a network node, under its name."""
+    targets = "".join(
+        f"""
+      - targets: ["{management_address(number)}:{_HAVRRPD_PORT}"]
+        labels: {{instance: {name}}}"""
+        for number, name in enumerate(names, start=1)
+    )
+    return f"""global:
+  scrape_interval: {SCRAPE_INTERVAL}s
+scrape_configs:
+  - job_name: havrrpd
+    static_configs:{targets}
+"""
+
+
+def start(node: Node, names: Iterable[str]) -> Process:
+    program = binary()
+    node.path("/run/prometheus").mkdir()
+    node.path("/run/prometheus/prometheus.yml").write_text(configuration(names))
+    return node.start(
+        [
+            program,
+            "--config.file=/run/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/run/prometheus/data",
+            f"--web.listen-address=0.0.0.0:{PORT}",
+        ],
+        log="prometheus.log",
+    )
+
+
+def query(node: Node, expression: str) -> dict[str, str]:
+    """The value of each instance now; OSError as long as Prometheus does not answer."""
+    connection = HTTPConnection("127.0.0.1", PORT)
+    connection.sock = node.inside(lambda: socket.create_connection(("127.0.0.1", PORT), 2.0))
+    try:
+        connection.request("GET", f"/api/v1/query?query={expression}")
+        answer = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return {each["metric"]["instance"]: each["value"][1] for each in answer["data"]["result"]}

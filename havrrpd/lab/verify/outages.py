@@ -1,0 +1,180 @@
+"""The steps that break something: what follows, how long traffic stands still, and the way back."""
+
+from __future__ import annotations
+
+import time
+
+from havrrpd.lab.lab import Lab
+from havrrpd.lab.network import Network
+from havrrpd.lab.steady import wait_steady
+from havrrpd.lab.turns import Turn, rounds, turns
+from havrrpd.lab.verify.traffic import Traffic
+from havrrpd.lab.verify.trial import SETTLED, Trial
+from havrrpd.lab.waiting import LabError, wait_until
+
+GATEWAY_LIMIT = 4.0  # seconds; a check script with fall 2 and an interval of 30 s takes 30 to 60
+TCP_LIMIT = 20.0  # seconds; TCP itself waits ever longer between its attempts
+TURNS_LIMIT = 60.0
+
+
+def overlay_lost(trial: Trial) -> str:
+    old = trial.master()
+    with trial.traffic() as traffic:
+        lost = time.time()
+        trial.lab.unplug(Network.OVERLAY, old)
+        new = trial.successor(old)
+        limit = trial.takeover_limit(new)
+        flowing = _goes_on(traffic, lost, limit)
+        causes = f"{old}: {trial.cause(old)}, {new}: {trial.cause(new)}"
+        wait_until(lambda: _each_has_one(trial), TURNS_LIMIT, "one MASTER for every router")
+    return f"{old} -> {new} ({causes}), longest gap {flowing}"
+
+
+def overlay_back(trial: Trial) -> str:
+    before = {router.id: _holder(trial.lab, router.number) for router in trial.lab.routers}
+    for name in trial.lab.names:
+        trial.lab.plug(Network.OVERLAY, name)
+    since = time.monotonic()
+    wait_steady(trial.lab)
+    trial.stays(before, since)
+    return f"every MASTER stays where it is, {SETTLED:g} s watched"
+
+
+def havrrpd_killed(trial: Trial) -> str:
+    lab = trial.lab
+    before, master = wait_steady(lab), trial.master()
+    with trial.traffic() as traffic:
+        began, since = time.time(), time.monotonic()
+        for name in lab.names:
+            lab.kill_havrrpd(name)
+        for name in lab.names:
+            lab.start_havrrpd(name)
+        wait_steady(lab)
+        lab.stop_havrrpd(master)
+        traffic.wait_flowing(time.time() + SETTLED, 3 * SETTLED)
+        if moved := trial.holders.changes(since):
+            raise LabError(f"{len(moved)} addresses came or went")
+        lost = {kind: traffic.lost(kind, began) for kind in ("IPv4", "IPv6")}
+        seconds = time.time() - began
+    lab.start_havrrpd(master)
+    if any(lost.values()):
+        raise LabError(f"pings were lost: {lost}")
+    if (after := wait_steady(lab)) != before:
+        raise LabError(f"the masters were {before}, and are {after}")
+    return f"no ping lost in {seconds:.0f} s, no transition"
+
+
+def gateways_lost(trial: Trial) -> str:
+    lab, old = trial.lab, trial.master()
+    with trial.traffic() as traffic:
+        lost = time.time()
+        lab.break_gateway(old)
+        new = trial.successor(old)
+        flowing = _goes_on(traffic, lost, GATEWAY_LIMIT)
+        if trial.cause(old) != "gateway_lost":
+            raise LabError(f"{old} gave the role up for {trial.cause(old)}")
+    lab.heal_gateway(old)
+    wait_steady(lab)
+    order = _round_robin(trial)
+    lab.heal_gateway()
+    settled = wait_steady(lab)
+    trial.stays(settled, time.monotonic())
+    return f"{old} -> {new}, longest gap {flowing}; all lost: turns {order}; back: stable"
+
+
+def node_dies(trial: Trial) -> str:
+    lab, old = trial.lab, trial.master()
+    died = time.monotonic()
+    trial.kill(old)
+    new = trial.successor(old)
+    wait_until(lambda: _each_has_one(trial), TURNS_LIMIT, "one MASTER for every router")
+    limit = trial.takeover_limit(new)
+    taken = [c.at for c in trial.holders.changes(died) if c.present and c.router == trial.router.id]
+    seconds = min(taken) - died
+    if seconds > limit:
+        raise LabError(f"{new} took over after {seconds:.2f} s, not within {limit:.2f} s")
+    left = wait_steady(lab)
+    backups = len([name for name in lab.names if lab.node(name).alive]) - 1
+    trial.rebuild(old)
+    wait_steady(lab)
+    moved = sum(1 for router in lab.routers if left[router.id] != old)
+    spare = f"{backups} BACKUP left for each" if backups else "no redundancy left with two nodes"
+    return f"{old} -> {new} after {seconds:.2f} s, {moved} routers served, {spare}; it came back"
+
+
+def no_address_twice(trial: Trial) -> str:
+    """Longer than an advert_int, in all that was done before."""
+    longest, where = trial.holders.longest_shared()
+    if longest > trial.lab.plan.advert_int:
+        raise LabError(f"{longest:.2f} s: {where}")
+    on_wire = max((turn.contested for turn in _all_turns(trial)), default=0.0)
+    if on_wire > trial.lab.plan.advert_int:
+        raise LabError(f"two nodes sent adverts for {on_wire:.2f} s")
+    return f"longest {longest * 1000:.0f} ms by the kernels, {on_wire * 1000:.0f} ms on the wire"
+
+
+# --- parts ---
+
+
+def _goes_on(traffic: Traffic, since: float, limit: float) -> str:
+    """Everything flows again; LabError if the pings stood still for longer than the limit."""
+    traffic.wait_flowing(time.time(), TCP_LIMIT)
+    gaps = {kind: traffic.longest_gap(kind, since) for kind in ("IPv4", "IPv6", "TCP")}
+    said = ", ".join(f"{kind} {gap * 1000:.0f} ms" for kind, gap in gaps.items())
+    if max(gaps["IPv4"], gaps["IPv6"]) > limit:
+        raise LabError(f"{said}, limit {limit * 1000:.0f} ms")
+    return f"{said} (limit {limit * 1000:.0f} ms, the TCP stream goes on)"
+
+
+def _round_robin(trial: Trial) -> str:
+    """All gateways lost: two rounds, each node once in each; the order of the turns."""
+    size = len(trial.lab.names)
+    began = time.time()
+    trial.lab.break_gateway()
+
+    def taken() -> list[Turn] | None:
+        seen = _turns_since(trial, began)
+        return seen[: 2 * size] if len(seen) > 2 * size else None
+
+    if size == 1:
+        return "of a node alone"
+    seen = wait_until(taken, TURNS_LIMIT, "two rounds of turns")
+    order = "".join(turn.node[-1] for turn in seen)
+    for nodes in rounds(seen, size):
+        if sorted(nodes) != sorted(trial.lab.names):
+            raise LabError(f"the turns were {order}")
+    return order
+
+
+def _turns_since(trial: Trial, began: float) -> list[Turn]:
+    """Of the first router, with the one that the outage found."""
+    adverts = [
+        sent
+        for sent in trial.wire.adverts()
+        if (sent.project, sent.vrid) == (trial.router.project, trial.router.vrid)
+    ]
+    before = [sent for sent in adverts if sent.at < began]
+    return turns(adverts[len(before[:-1]) :])
+
+
+def _all_turns(trial: Trial) -> list[Turn]:
+    return [
+        turn
+        for router in trial.lab.routers
+        for turn in turns(
+            sent
+            for sent in trial.wire.adverts()
+            if (sent.project, sent.vrid) == (router.project, router.vrid)
+        )
+    ]
+
+
+def _holder(lab: Lab, router: int) -> str:
+    holders = lab.holders(router)
+    if len(holders) != 1:
+        raise LabError(f"the addresses of router {router} are on {holders or 'no node'}")
+    return holders[0]
+
+
+def _each_has_one(trial: Trial) -> bool:
+    return all(_holder(trial.lab, router.number) for router in trial.lab.routers)
