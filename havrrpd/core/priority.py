@@ -28,7 +28,7 @@ from havrrpd.core.model import Instance, Router
 RESIGNING = -254  # with weight 1 keepalived goes to FAULT (keepalived.conf(5), track_file)
 TRIED = range(2, 17)  # the effective priorities of nodes that had their turn
 SMALLEST_BASE = 34  # below this the untried and the tried would overlap
-PLACES = (4, 7, 10, 12, 14, 15, 16)  # by the turns waited; a drained node has 1
+PLACES = (4, 9, 12, 14, 15, 16)  # by the turns waited; a drained node has 1
 NEAREST = 2  # points at which an untried node moves on
 DISTANCE = 4  # points between two untried nodes, where there is room: 16 ms
 MOST_MOVES = 16  # numbers to choose from

@@ -1,4 +1,4 @@
-"""Each rule of the election is needed: without it an invariant breaks, in a history named here.
+"""Rules of the election that are needed: without one an invariant breaks, in a history named here.
 
 With all rules in place the same history holds. So the invariants can fail, and for these reasons.
 """
@@ -13,10 +13,11 @@ import pytest
 
 from havrrpd.core import election, lever, priority, resigning, rounds, uplinks
 from havrrpd.core.messages import Action, StandingRead
-from havrrpd.core.model import Election, Router
+from havrrpd.core.model import Election, HealthCheck, Router
 from tests.simulation.histories import (
     AllGateways,
     Crash,
+    Drain,
     Failover,
     Fault,
     Gateway,
@@ -66,6 +67,13 @@ KILLED_ALONE = History(
     ((8.0, Crash(1)), (4.0, KillDaemonAsItResigns(0, after_write=True)), (0.0, Gateway(0, False))),
     30.0,
 )
+REPAIRED = outage(3, (20.0, AllGateways(True)), calm=150.0, max_dwell=2.0)
+DRAINED = History(scenario_of(2), ((8.0, Drain(1, True)),), 90.0)
+MET = History(  # in the first round one leaves its rank, and is in line again before the good one
+    scenario_of(5, 34, jitter=0.001, max_dwell=2.0, health_check=HealthCheck(interval=1.0)),
+    ((9.0, AllGateways(False)), (9.0, Gateway(2, True))),
+    30.0,
+)
 TIED = outage(3, router="r2", delay=0.002, max_dwell=2.0)
 ISOLATED = History(scenario_of(2), ((8.0, Uplink(0, False)),), 30.0)
 MOVED_BY_HAND = History(
@@ -92,6 +100,24 @@ def no_round(router: Router, event: object, given: Election, over: bool, now: fl
 
 def no_waiting(router: Router, event: object, given: Election, now: float) -> Election:
     return given
+
+
+def never_over(*_: object) -> bool:
+    return False
+
+
+def never_well(given: Election) -> Election:
+    return given
+
+
+def again_by_rank(router: Router, *, tried: bool, draining: bool) -> int:
+    """In a later round a node has the place of the first one."""
+    forgetful = replace(router, election=replace(router.election, turns=0))
+    return priority.standing(forgetful, tried=tried, draining=draining)
+
+
+def no_drain(router: Router, now: float) -> tuple[Router, list[Action]]:
+    return router, []
 
 
 def no_doubling(router: Router, turns: int) -> float:
@@ -157,6 +183,25 @@ MUTATIONS = [
         "two masters for a moment",
         TIED,
     ),
+    Mutation(
+        "an outage is never over for a BACKUP",
+        ((rounds, "_outage_is_over", never_over),),
+        "5 an outage ends",
+        REPAIRED,
+    ),
+    Mutation(
+        "a MASTER that is well stays tried",
+        ((rounds, "_well", never_well),),
+        "5 an outage ends",
+        REPAIRED,
+    ),
+    Mutation(
+        "no place for the untried again",
+        ((lever, "standing", again_by_rank),),
+        "2 gateway found",
+        MET,
+    ),
+    Mutation("no drain", ((election, "_drained", no_drain),), "5 drained", DRAINED),
     Mutation(
         "no doubling",
         ((rounds, "dwell", no_doubling), (election, "dwell", no_doubling)),
