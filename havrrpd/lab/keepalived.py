@@ -15,6 +15,7 @@ from havrrpd.lab.waiting import wait_until
 NOTIFY_DIR = "/run/havrrpd/notify"
 LEVER_DIR = "/run/havrrpd/levers"
 HA_CONFS = "/run/ha_confs"
+_NEUTRON = "    notification_email_from neutron@openstack.local\n    router_id neutron\n"
 CHECK_INTERVAL, CHECK_FALL, CHECK_RISE = 2, 2, 2  # the ping's limit of 1 s fits in
 
 
@@ -88,7 +89,8 @@ vrrp_script gateway {{
     rise {CHECK_RISE}
 }}
 """
-    definitions = f"global_defs {{\n    router_id {node}\n{fifo}{version}{security}}}\n"
+    identity = f"    router_id {node}\n" if vrrp.fifo or vrrp.lever else _NEUTRON
+    definitions = f"global_defs {{\n{identity}{fifo}{version}{security}}}\n"
     lever = lever if _has_lever(node, vrrp) else ""
     return definitions + lever + (check if vrrp.check_script else "")
 
