@@ -3,14 +3,15 @@
 
 PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump python3-venv
 PYTHON := .venv/bin/python
+PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test lint bench round-robin soak root
 
-demo: .venv/.installed .venv/prometheus
+demo: .venv/.installed $(PROMETHEUS)
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
 
-test: root lint .venv/prometheus
+test: root lint $(PROMETHEUS)
 	@$(PYTHON) -m pytest
 
 lint: .venv/.installed
@@ -21,7 +22,7 @@ lint: .venv/.installed
 bench: root .venv/.installed
 	@$(PYTHON) tests/bench/run.py
 
-# About 20 minutes; `make round-robin OPTIONS=--quick` takes two.
+# About 80 minutes, 20 of them for `OPTIONS="--by havrrpd"`; `OPTIONS=--quick` takes four.
 round-robin: root .venv/.installed
 	@$(PYTHON) -m tests.bench.round_robin $(OPTIONS)
 
@@ -38,11 +39,13 @@ root:
 	@touch $@
 
 # Debian's, for the lab, unpacked and not installed: so no service of it runs on this machine.
-.venv/prometheus: .venv/.packages
+$(PROMETHEUS): .venv/.packages
 	@echo "fetching: prometheus"; directory=$$(mktemp -d) && cd $$directory && \
 		{ apt-get download -qq prometheus 2>/dev/null || \
 			{ $(SUDO) apt-get update -qq && apt-get download -qq prometheus; }; } && \
-		dpkg -x prometheus_*.deb $(CURDIR)/.venv/prometheus && rm -r $$directory
+		dpkg -x prometheus_*.deb prometheus && rm -rf $(CURDIR)/.venv/prometheus && \
+		mv prometheus $(CURDIR)/.venv/ && rm -r $$directory
+	@touch $@
 
 # Debian starts services that it installs. keepalived.service has ConditionFileNotEmpty on
 # /etc/keepalived/keepalived.conf, which a fresh install has not, so nothing runs on this machine.

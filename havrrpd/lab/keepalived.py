@@ -157,10 +157,12 @@ class Keepalived:
             send(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        for pid in (*children(self.pid), self.pid):
+        for pid in (*children(self.pid), self.pid) if self.running else ():
             send(pid, signal.SIGCONT)
 
     def _held_pids(self) -> list[int]:
+        if not self.running:  # its pid can be somebody else's by now
+            return []
         self.process.signal(signal.SIGSTOP)
         return [*children(self.pid), self.pid]
 

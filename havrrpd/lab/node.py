@@ -82,7 +82,7 @@ class Node:
 
     def path(self, inside: str) -> Path:
         """Where an absolute path of the node is found from the host."""
-        return Path(f"/proc/{self.pid}/root{inside}")
+        return Path(f"/proc/{self._living()}/root{inside}")
 
     def exec(self, argv: Sequence[str], stdin: str = "") -> str:
         """Run a command in the node and return what it printed; raises LabError if it fails."""
@@ -107,7 +107,7 @@ class Node:
 
         What it opens keeps that namespace there: close it before long.
         """
-        path = Path(f"/proc/{self.pid}/ns/net")
+        path = Path(f"/proc/{self._living()}/ns/net")
         descriptor = os.open(
             self.path(f"/run/netns/{namespace}") if namespace else path, os.O_RDONLY
         )
@@ -152,7 +152,13 @@ class Node:
 
     def enter(self, argv: Sequence[str]) -> list[str]:
         """The command that runs another one in the node."""
-        return ["nsenter", "--target", str(self.pid), *_NAMESPACES, "--", *argv]
+        return ["nsenter", "--target", str(self._living()), *_NAMESPACES, "--", *argv]
+
+    def _living(self) -> int:
+        """The pid of its first process; LabError when that is gone, and may be another's by now."""
+        if not self.alive:
+            raise LabError(f"{self.name} is dead")
+        return self.pid
 
     def _reap(self) -> None:
         """Take leave of the processes outside that held the node and started what was in it."""

@@ -49,6 +49,12 @@ scrape_configs:
 
 def start(node: Node, names: Iterable[str]) -> Process:
     program = binary()
+    if program == str(_UNPACKED):  # its pages are where the package would be installed
+        share = _UNPACKED.parents[1] / "share" / "prometheus"
+        node.shell(
+            "mount -t tmpfs tmpfs /usr/share\nmkdir /usr/share/prometheus\n"
+            f"mount --bind {share} /usr/share/prometheus"
+        )
     node.path("/run/prometheus").mkdir()
     node.path("/run/prometheus/prometheus.yml").write_text(configuration(names))
     return node.start(

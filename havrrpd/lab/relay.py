@@ -16,6 +16,7 @@ from typing import Self
 from havrrpd.lab import daemon, prometheus
 from havrrpd.lab.lab import MONITOR, Lab
 from havrrpd.lab.node import Node
+from havrrpd.lab.waiting import LabError
 
 _FIRST_PORT = 9912
 _LAST_PORT = 10912
@@ -77,7 +78,7 @@ class _Line:
         async with _closing(writer):
             try:
                 inner = await asyncio.to_thread(self._connect)
-            except OSError:
+            except (OSError, LabError):
                 return
             inner_reader, inner_writer = await asyncio.open_connection(sock=inner)
             async with _closing(inner_writer), asyncio.TaskGroup() as group:

@@ -40,6 +40,7 @@ def up(plan: Plan, say: Say) -> Lab:
         if _FILE.exists():
             if any(node.alive for node in _nodes(opened())):
                 raise LabError("a lab is up already: `havrrpd lab down` takes it down")
+            _end_relay()
             _remove()
         _LOGS.mkdir(parents=True, exist_ok=True)
         lab = Lab(plan)
@@ -165,16 +166,22 @@ def _alone() -> Iterator[None]:
         raise LabError("the lab needs root: it makes network namespaces")
     lock = os.open(_DIRECTORY.parent, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another command is changing the lab: wait for it") from None
         yield
-    except BlockingIOError:
-        raise LabError("another command is changing the lab: wait for it") from None
     finally:
         os.close(lock)
 
 
 def _remove() -> None:
-    shutil.rmtree(_DIRECTORY)
+    """What the lab has written, and nothing else; the directory if nothing else is in it."""
+    shutil.rmtree(_LOGS, ignore_errors=True)
+    for name in ("lab.json", "lab.new", "relay.json", "pages.json"):
+        (_DIRECTORY / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        _DIRECTORY.rmdir()
 
 
 def _nodes(lab: Lab) -> list[Node]:

@@ -1,7 +1,8 @@
 """A switch in user space that delivers late: the lab's network delay, with no netem in the kernel.
 
 Run in the switch's namespace, `python -m havrrpd.lab.switch DELAY PORT...`: each frame that enters
-by a port leaves by all others DELAY seconds later, in order. It learns no addresses, as a hub.
+by a port leaves DELAY seconds later, in order: by the port behind which its destination was seen,
+else by all others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ READY = "every port is open"
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23  # linux/if_packet.h
 _VNET_HDR = 10
+_DESTINATION, _SOURCE = slice(_VNET_HDR, _VNET_HDR + 6), slice(_VNET_HDR + 6, _VNET_HDR + 12)
 _LARGEST_FRAME = _VNET_HDR + 14 + 65535  # a veth may hand over many segments as one
 _BATCH = 64  # frames of a port before the others, and what is due, have their turn
 
@@ -36,14 +38,17 @@ class _Frame:
 def relay(ports: Mapping[socket.socket, str], delay: float) -> None:
     """For ever. What is late, because this process was stalled, leaves at once."""
     waiting: deque[_Frame] = deque()
+    behind: dict[bytes, socket.socket] = {}  # the MAC addresses that were seen
     while True:
         patience = max(0.0, waiting[0].due - time.monotonic()) if waiting else None
         readable, _, _ = select.select([*ports], (), (), patience)  # poll would round to 1 ms
         for port in readable:
             for data in _received(port):
+                behind[data[_SOURCE]] = port
                 waiting.append(_Frame(time.monotonic() + delay, port, data))
         while waiting and waiting[0].due <= time.monotonic():
-            _deliver(waiting.popleft(), ports)
+            frame = waiting.popleft()
+            _deliver(frame, ports, behind.get(frame.data[_DESTINATION]))
 
 
 def open_port(name: str) -> socket.socket:
@@ -66,13 +71,15 @@ def _received(port: socket.socket) -> Iterator[bytes]:
             yield port.recv(_LARGEST_FRAME)
 
 
-def _deliver(frame: _Frame, ports: Mapping[socket.socket, str]) -> None:
+def _deliver(
+    frame: _Frame, ports: Mapping[socket.socket, str], known: socket.socket | None
+) -> None:
     """A port that is down, gone or full loses the frame, as a cable does.
 
     One that is gone can be there again, with another cable.
     """
     for port, name in ports.items():
-        if port is frame.entered:
+        if port is frame.entered or known not in (port, None):
             continue
         try:
             port.send(frame.data)

@@ -82,6 +82,7 @@ class Wire:
 
     def adverts(self, since: float = 0.0) -> list[Sent]:
         """All adverts from a time on, in the order in which they were sent."""
+        self._collector.check()
         found = (sent for sent in list(self._adverts) if sent.at >= since)
         return sorted(found, key=lambda sent: sent.at)
 

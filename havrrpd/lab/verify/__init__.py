@@ -13,7 +13,7 @@ from havrrpd.lab.verify import outages, standing
 from havrrpd.lab.verify.trial import Trial
 from havrrpd.lab.waiting import LabError
 
-# In this order: each begins and ends with a lab in which all is well.
+# In this order: what one breaks is mended by it, or by the next.
 STEPS: tuple[tuple[str, Callable[[Trial], str]], ...] = (
     ("keepalived and havrrpd run on every network node", standing.agents_alive),
     ("each project has a hidden HA network of its own", standing.hidden_networks),
@@ -54,6 +54,8 @@ class Result:
 
 def verify(lab: Lab, say: Say) -> list[Result]:
     """Every step; `say` gets a line as soon as one is done. LabError if the lab is not steady."""
+    if len(lab.names) < 2:
+        raise LabError("a verification needs two network nodes, for one to take over")
     wait_steady(lab)
     results = []
     with Trial(lab, say) as trial:

@@ -73,10 +73,12 @@ class Holders:
             self._changes.append(Change(now, name, router, address, present=False))
 
     def changes(self, since: float) -> list[Change]:
+        self._collector.check()
         return [change for change in list(self._changes) if change.at > since]
 
     def longest_shared(self) -> tuple[float, str]:
         """For how long an address was on more than one node at most, in seconds, and where."""
+        self._collector.check()
         longest, where = 0.0, "never"
         for (router, address), shared in _shared(list(self._changes), time.monotonic()):
             for seconds, nodes in shared:
@@ -119,13 +121,16 @@ def _shared(
     for key in sorted({(c.router, c.address) for c in changes}):
         of_it = sorted((c for c in changes if (c.router, c.address) == key), key=lambda c: c.at)
         holding: set[str] = set()
+        involved: set[str] = set()
         spells, since = [], 0.0
         for change in of_it:
-            before = tuple(sorted(holding))
+            before = len(holding)
             holding = holding | {change.node} if change.present else holding - {change.node}
-            if len(before) > 1:
-                spells.append((change.at - since, before))
-            since = change.at
+            if before < 2 <= len(holding):
+                since, involved = change.at, set()
+            involved |= holding
+            if len(holding) < 2 <= before:
+                spells.append((change.at - since, tuple(sorted(involved))))
         if len(holding) > 1:
-            spells.append((end - since, tuple(sorted(holding))))
+            spells.append((end - since, tuple(sorted(involved))))
         yield key, spells

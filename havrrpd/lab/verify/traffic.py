@@ -61,7 +61,7 @@ class Traffic:
             _fresh_log(self._lab, "tcp-server.log"),
             environment,
         )
-        wait_until(server.log.read_text, 10.0, "the TCP server")
+        wait_until(lambda: "listening" in server.log.read_text(), 10.0, "the TCP server")
         self._sent["TCP"] = upstream.start(
             [*run, "stream", FLOATING_ADDRESS, str(_PORT)],
             _fresh_log(self._lab, "tcp.log"),
@@ -104,8 +104,10 @@ class Traffic:
         return max((later - earlier for earlier, later in pairwise(counted)), default=float("inf"))
 
     def lost(self, kind: str, since: float) -> int:
-        """How many of those sent after `since` and before the last reply did not come back."""
-        numbers = [reply.number for reply in self.replies(kind) if reply.at > since]
+        """How many did not come back, from the last reply before `since` to the last of all."""
+        replies = self.replies(kind)
+        before = [reply.number for reply in replies if reply.at <= since][-1:]
+        numbers = [*before, *(reply.number for reply in replies if reply.at > since)]
         return numbers[-1] - numbers[0] + 1 - len(set(numbers)) if numbers else -1
 
 

@@ -101,9 +101,10 @@ class Trial:
             wait_steady(self.lab)
 
     def kill(self, name: str) -> None:
-        self.lab.kill_node(name)
+        """What watches it goes first: it would keep the addresses of the dead node there."""
         self.holders.forget(name)
         self.wire.forget(name)
+        self.lab.kill_node(name)
 
     def rebuild(self, name: str) -> None:
         self.lab.rebuild_node(name)
