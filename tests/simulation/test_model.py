@@ -1,8 +1,8 @@
 """The model of keepalived against real runs: recorded by `make round-robin`, adverts on the wire.
 
 Same nodes, same outage: the turns must come in the same order, each after the same Skew_Time. A
-turn that two nodes began (equal ranks, a late switch, a busy machine) depends on chance, and so does
-what follows from it: each run is compared up to its first such turn, and what is after it is not.
+turn that two nodes began (equal ranks, a late switch, a busy machine) depends on chance, and so
+does what follows from it: each run is compared up to its first such turn, and not after it.
 """
 
 from __future__ import annotations
