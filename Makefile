@@ -22,7 +22,7 @@ lint: .venv/.installed
 bench: root .venv/.installed
 	@$(PYTHON) tests/bench/run.py
 
-# About 80 minutes, 20 of them for `OPTIONS="--by havrrpd"`; `OPTIONS=--quick` takes four.
+# About 25 minutes; `OPTIONS="--by havrrpd"` makes half of it, `OPTIONS=--quick` four rows.
 round-robin: root .venv/.installed
 	@$(PYTHON) -m tests.bench.round_robin $(OPTIONS)
 

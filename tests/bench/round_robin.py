@@ -102,8 +102,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--by", nargs="+", choices=(HAVRRPD, SCRIPT), default=(HAVRRPD, SCRIPT))
     parser.add_argument("--markdown", action="store_true", help="print the table for the docs")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write what was on the wire")
-    # All namespaces share one rtnl lock: labs side by side make each other late by 50 ms and more.
-    parser.add_argument("--jobs", type=int, default=1, help="labs side by side (1)")
+    parser.add_argument("--jobs", type=int, default=4, help="labs side by side (4)")
     return parser.parse_args()
 
 

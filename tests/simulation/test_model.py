@@ -1,8 +1,8 @@
 """The model of keepalived against real runs: recorded by `make round-robin`, adverts on the wire.
 
-Same nodes, same outage: the turns must come in the same order, each after the same Skew_Time. A
-turn that two nodes began (equal ranks, a late switch, a busy machine) depends on chance, and so
-does what follows from it: each run is compared up to its first such turn, and not after it.
+Same nodes, same outage: all turns must come in the same order, each after the same Skew_Time. Which of
+two nodes with equal ranks comes first is chance, once: how late their timers were. The model draws
+that from its seed, and one of a few seeds has to take every turn as the real nodes did.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import statistics
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from tests.simulation.world import Scenario, World
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
 LATE = 0.05  # seconds that a busy machine may be later than the model
+TURNS = 30
+SEEDS = range(8)  # a tie of two is lost in all of them once in 256 records
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,11 @@ class Record:
         return self.nodes.index(self.adverts[0].node)
 
     @property
-    def scenario(self) -> Scenario:
+    def turns(self) -> list[Turn]:
+        """But for the last one, which had not ended."""
+        return turns(self.adverts)[:-1]
+
+    def scenario(self, seed: int) -> Scenario:
         facts = self.facts
         return Scenario(
             priorities=(facts["base_priority"],) * len(self.nodes),
@@ -54,12 +59,14 @@ class Record:
             health_check=HealthCheck(**facts["health_check"]),
             max_dwell=facts["max_dwell"],
             router=facts["router"],
+            seed=seed,
         )
 
 
-def simulated(record: Record, count: int) -> list[Turn]:
+def simulated(record: Record, seed: int) -> list[Turn]:
     """As many turns of the model, from the same MASTER on."""
-    world = World(record.scenario)
+    count = len(record.turns)
+    world = World(record.scenario(seed))
     first = world.nodes[record.first_master]
     first.start()
     world.run(8.0)
@@ -74,11 +81,6 @@ def simulated(record: Record, count: int) -> list[Turn]:
     return turns(_sent(world, before))[:count]
 
 
-def undisturbed(record: Record) -> list[Turn]:
-    """The turns before the first one that two nodes began; the last of the record did not end."""
-    return list(takewhile(lambda turn: not turn.others, turns(record.adverts)[:-1]))
-
-
 def _sent(world: World, before: int) -> list[Sent]:
     return [Sent(at, node, 1, priority) for at, node, priority in world.adverts[before:]]
 
@@ -91,25 +93,26 @@ def takeovers(taken: list[Turn]) -> list[float]:
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_the_model_takes_turns_as_real_keepalived_did(path: Path) -> None:
     record = Record(json.loads(path.read_text()))
-    real = undisturbed(record)
-    model = simulated(record, len(real))
-    assert [turn.node for turn in model] == [turn.node for turn in real]
+    real = record.turns
+    assert len(real) == TURNS
+    models = [simulated(record, seed) for seed in SEEDS]
+    model = next((m for m in models if _order(m) == _order(real)), models[0])
+    assert _order(model) == _order(real)
     late = [r - m for r, m in zip(takeovers(real), takeovers(model), strict=True)]
-    assert len(late) == len(real) - 1
-    assert min(late, default=0.0) > -0.005
-    assert statistics.median([0.0, *late]) < LATE
-    assert max(late, default=0.0) < 10 * LATE
-
-
-def test_more_than_a_third_of_all_recorded_turns_is_compared() -> None:
-    compared = sum(len(undisturbed(record)) for record in _records())
-    assert compared > sum(len(turns(record.adverts)) for record in _records()) / 3
+    assert len(late) == TURNS - 1
+    assert min(late) > -0.005
+    assert statistics.median(late) < LATE
+    assert max(late) < 10 * LATE
 
 
 def test_there_are_records_of_both_versions_and_sizes() -> None:
     shapes = {(len(r.nodes), r.facts["version"]) for r in _records()}
     assert {nodes for nodes, _ in shapes} == {3, 5}
     assert {version for _, version in shapes} == {2, 3}
+
+
+def _order(taken: list[Turn]) -> list[str]:
+    return [turn.node for turn in taken]
 
 
 def _records() -> list[Record]:
