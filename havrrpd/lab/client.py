@@ -12,7 +12,16 @@ from havrrpd.lab.waiting import LabError
 
 
 def get_json(unix_socket: Path, path: str, timeout: float) -> dict[str, Any]:
-    """GET an object; raises OSError when nobody answers, LabError for any answer but a good one."""
+    """GET an object; raises like `get`, and LabError for anything else than an object."""
+    body = get(unix_socket, path, timeout)
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise LabError(f"{path}: not an object: {body[:200]!r}")
+    return document
+
+
+def get(unix_socket: Path, path: str, timeout: float) -> bytes:
+    """GET; raises OSError when nobody answers, LabError for any answer but a good one."""
     connection = _UnixConnection(unix_socket, timeout)
     try:
         connection.request("GET", path)
@@ -24,10 +33,7 @@ def get_json(unix_socket: Path, path: str, timeout: float) -> dict[str, Any]:
         connection.close()
     if response.status != http.HTTPStatus.OK:
         raise LabError(f"{path}: HTTP {response.status}: {body[:200]!r}")
-    document = json.loads(body)
-    if not isinstance(document, dict):
-        raise LabError(f"{path}: not an object: {body[:200]!r}")
-    return document
+    return body
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 DEGRADED = 3
 ALL = "all"  # nodes, for a gateway
 
-# What can break on a node, how, and how it is mended.
-_WHAT = ("gateway", "overlay", "node", "keepalived", "havrrpd")
+_WHAT = ("gateway", "overlay", "node", "keepalived", "havrrpd")  # can break on a node
 
 
 @click.group()
@@ -34,24 +33,20 @@ def lab() -> None:
     show_default=True,
     help="In all, and at least one for each of the two projects.",
 )
-@click.option("--base-priority", type=click.IntRange(1, 254), default=150, show_default=True)
+@click.option("--base-priority", type=click.IntRange(1, 254), help="150, or with --neutron 50.")
 @click.option(
     "--delay-ms", type=click.FloatRange(0, 1000), default=0, help="Of the overlay, one way."
 )
 @click.option("--neutron", is_flag=True, help="keepalived.conf as Neutron's: no FIFO, no lever.")
-def up(nodes: int, routers: int, base_priority: int, delay_ms: float, neutron: bool) -> None:
+def up(nodes: int, routers: int, base_priority: int | None, delay_ms: float, neutron: bool) -> None:
     """Build the lab and start everything."""
     from havrrpd.lab import store
-    from havrrpd.lab.plan import whole
+    from havrrpd.lab.plan import NEUTRON, whole
 
-    plan = whole(
-        nodes=nodes,
-        routers=routers,
-        base_priority=base_priority,
-        delay=delay_ms / 1000,
-        fifo=not neutron,
-        lever=not neutron,
-    )
+    differs: dict[str, Any] = {"nodes": nodes, "routers": routers, "delay": delay_ms / 1000}
+    differs |= NEUTRON if neutron else {}
+    differs |= {} if base_priority is None else {"base_priority": base_priority}
+    plan = whole(**differs)
     store.up(plan, lambda line: click.echo(f"building {line} ...", err=True))
     click.echo("up. `havrrpd lab status` shows the routers.", err=True)
     for name, url in store.pages().items():
@@ -80,7 +75,7 @@ def status(output: str) -> None:
 @click.argument("node")
 def break_(what: str, node: str) -> None:
     """Break WHAT for NODE; the gateway also for `all`."""
-    _change(what, node, _breaks)
+    _change("break", what, node)
     click.echo(f"{node}: {what} is broken", err=True)
 
 
@@ -89,7 +84,7 @@ def break_(what: str, node: str) -> None:
 @click.argument("node")
 def heal(what: str, node: str) -> None:
     """Mend WHAT for NODE again."""
-    _change(what, node, _heals)
+    _change("heal", what, node)
     click.echo(f"{node}: {what} is healed", err=True)
 
 
@@ -128,34 +123,29 @@ def down() -> None:
     click.echo("down" if there else "there is no lab", err=True)
 
 
-def _change(what: str, node: str, kinds: Callable[[Lab], dict[str, Callable[[str], None]]]) -> None:
+def _change(verb: str, what: str, node: str) -> None:
     from havrrpd.lab import store
 
     with store.changed() as running:
-        if (what, node) != ("gateway", ALL):
-            running.node(node)  # or LabError
-        kinds(running)[what](node)
+        if (what, node) != ("gateway", ALL) and (verb, what) != ("heal", "node"):
+            running.living(node)  # or LabError
+        _changes(running, None if node == ALL else node)[verb, what]()
 
 
-def _breaks(running: Lab) -> dict[str, Callable[[str], None]]:
+def _changes(running: Lab, node: str | None) -> dict[tuple[str, str], Callable[[], None]]:
+    """How each thing breaks, and how it is mended. No node: all of them."""
     from havrrpd.lab.network import Network
 
+    name = node or ALL
     return {
-        "gateway": lambda node: running.break_gateway(None if node == ALL else node),
-        "overlay": lambda node: running.unplug(Network.OVERLAY, node),
-        "node": running.kill_node,
-        "keepalived": running.kill_keepalived,
-        "havrrpd": running.kill_havrrpd,
-    }
-
-
-def _heals(running: Lab) -> dict[str, Callable[[str], None]]:
-    from havrrpd.lab.network import Network
-
-    return {
-        "gateway": lambda node: running.heal_gateway(None if node == ALL else node),
-        "overlay": lambda node: running.plug(Network.OVERLAY, node),
-        "node": running.rebuild_node,
-        "keepalived": running.restart_keepalived,
-        "havrrpd": running.restart_havrrpd,
+        ("break", "gateway"): lambda: running.break_gateway(node),
+        ("heal", "gateway"): lambda: running.heal_gateway(node),
+        ("break", "overlay"): lambda: running.unplug(Network.OVERLAY, name),
+        ("heal", "overlay"): lambda: running.plug(Network.OVERLAY, name),
+        ("break", "node"): lambda: running.kill_node(name),
+        ("heal", "node"): lambda: running.rebuild_node(name),
+        ("break", "keepalived"): lambda: running.kill_keepalived(name),
+        ("heal", "keepalived"): lambda: running.restart_keepalived(name),
+        ("break", "havrrpd"): lambda: running.kill_havrrpd(name),
+        ("heal", "havrrpd"): lambda: running.restart_havrrpd(name),
     }

@@ -13,7 +13,6 @@ from havrrpd.lab.keepalived import LEVER_DIR, NOTIFY_DIR
 from havrrpd.lab.node import Node
 from havrrpd.lab.plan import Plan
 from havrrpd.lab.process import Process
-from havrrpd.lab.router import Router
 
 CONFIG = "/run/havrrpd/havrrpd.toml"
 PORT = 9912
@@ -42,12 +41,15 @@ state_dir = "/run/havrrpd/state"
 {plan.havrrpd_config}"""
 
 
-def prepare(node: Node, routers: Iterable[Router]) -> None:
-    """What tmpfiles.d does on a real node, and the FIFOs, which must be there before keepalived."""
+def prepare(node: Node, routers: Iterable[str]) -> None:
+    """What tmpfiles.d does on a real node, and the FIFOs of these routers, by their ids.
+
+    They must be there before keepalived.
+    """
     for directory in (NOTIFY_DIR, LEVER_DIR, "/run/havrrpd/state"):
         node.path(directory).mkdir(parents=True, mode=0o750, exist_ok=True)
     for router in routers:
-        os.mkfifo(node.path(f"{NOTIFY_DIR}/{router.id}"), 0o600)
+        os.mkfifo(node.path(f"{NOTIFY_DIR}/{router}"), 0o600)
 
 
 def start(node: Node, plan: Plan) -> Process:

@@ -38,6 +38,10 @@ _COMPUTE_NUMBER, _MONITOR_NUMBER = 100, 250  # network nodes have 1 to 63
 Say = Callable[[str], None]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Lab:
     """A context manager: up on entry, and nothing of it left after exit, or after its kill -9.
 
@@ -56,6 +60,7 @@ class Lab:
         self.others: dict[str, Node] = {}  # the switch, the upstream gateway, compute, monitor
         self.keepalived: dict[tuple[str, int], Keepalived] = {}  # by node and router number
         self.havrrpd: dict[str, Process] = {}
+        self.remember: Callable[[], None] = _nothing  # called when other processes run than before
         self._keep_logs = keep_logs
         self._stack = contextlib.ExitStack()
 
@@ -141,7 +146,7 @@ class Lab:
             unprotected = router_without_ha()
             segments = unprotected.segments[1:]
             node.shell(self._overlay(segments, number) + make_script_without_ha(unprotected))
-        daemon.prepare(node, self.routers if self.plan.fifo else ())
+        daemon.prepare(node, (router.id for router in self.routers) if self.plan.fifo else ())
 
     def _build_compute(self) -> None:
         node = self.others[COMPUTE] = Node(COMPUTE, self.logs)
@@ -174,6 +179,7 @@ class Lab:
         for item in self._chosen(router):
             started = keepalived.start(self.node(name), item, self.plan.vrrp)
             self.keepalived[name, item.number] = started
+            self.remember()
 
     def stop_keepalived(self, name: str, router: int | None = None) -> None:
         """SIGTERM: a clean end, the role is given up."""
@@ -195,6 +201,7 @@ class Lab:
 
     def start_havrrpd(self, name: str) -> None:
         self.havrrpd[name] = daemon.start(self.node(name), self.plan)
+        self.remember()
 
     def stop_havrrpd(self, name: str) -> None:
         self.havrrpd[name].signal(signal.SIGTERM)
@@ -228,11 +235,15 @@ class Lab:
         """The node dies, with all its processes and links."""
         self.node(name).kill()
 
-    def rebuild_node(self, name: str) -> None:
-        """A dead node comes back, empty as after a boot, and starts everything."""
+    def rebuild_node(self, name: str, built: Callable[[], None] = _nothing) -> None:
+        """A dead node comes back, empty as after a boot, and starts everything.
+
+        `built` is called when it is there and nothing runs on it yet.
+        """
         if self.node(name).alive:
             raise LabError(f"{name} is alive")
         self._build_network_node(name, self.names.index(name) + 1)
+        built()
         self._start_all(name)
 
     # --- what is to be seen ---
@@ -244,9 +255,16 @@ class Lab:
         except KeyError:
             raise LabError(f"no node {name}: there are {', '.join(self.names)}") from None
 
+    def living(self, name: str) -> Node:
+        """A network node; LabError when it is dead."""
+        node = self.node(name)
+        if not node.alive:
+            raise LabError(f"{name} is dead: `havrrpd lab heal node {name}` brings it back")
+        return node
+
     def any_node(self, name: str) -> Node:
         """Also the upstream gateway, the compute node and what is around them."""
-        return self.others[name] if name in self.others else self.node(name)
+        return self.others[name] if name in self.others else self.living(name)
 
     def addresses(self, name: str, router: int = 1) -> frozenset[str]:
         """The addresses in a router's namespace on a node, as the kernel shows them."""

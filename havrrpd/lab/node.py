@@ -45,6 +45,7 @@ class Node:
         self.name = name
         self._logs = logs
         self._launchers: list[subprocess.Popen[bytes]] = []
+        self._stays = False
         self._holder: subprocess.Popen[bytes] | None = _hold(name)
         try:
             self.init = Process(only_child(self._holder, self._holder.pid), logs)
@@ -58,7 +59,8 @@ class Node:
     def found(cls, name: str, logs: Path, init: Process) -> Self:
         """One that stayed, by its first process."""
         node = cls.__new__(cls)
-        node.name, node.init, node._logs, node._holder, node._launchers = name, init, logs, None, []
+        node.name, node.init, node._logs = name, init, logs
+        node._holder, node._launchers, node._stays = None, [], True
         return node
 
     @property
@@ -71,7 +73,8 @@ class Node:
 
     def stay(self) -> None:
         """Do not end with the process that made it: from now on the node holds its own pipe."""
-        if self._holder:
+        if self._holder and not self._stays:
+            self._stays = True
             command = self.enter(["sleep", "infinity"])
             output = self._holder.stdin
             holding = subprocess.Popen(
@@ -149,9 +152,13 @@ class Node:
         self.init.wait(10.0)
         self._reap()
 
-    def status(self, timeout: float = 2.0) -> dict[str, Any]:
-        """GET /status of the node's havrrpd; raises OSError or LabError when it does not answer."""
-        return get_json(self.path("/run/havrrpd/havrrpd.sock"), "/status", timeout)
+    def status(self, router: str = "", timeout: float = 2.0) -> dict[str, Any]:
+        """GET /status of the node's havrrpd, or what it says of one router.
+
+        OSError or LabError when it does not answer, or does not know the router.
+        """
+        path = f"/status/{router}" if router else "/status"
+        return get_json(self.path("/run/havrrpd/havrrpd.sock"), path, timeout)
 
     def enter(self, argv: Sequence[str]) -> list[str]:
         """The command that runs another one in the node."""

@@ -12,6 +12,8 @@ from havrrpd.lab.waiting import LabError
 
 MOST_NODES = 63
 PROJECTS = 2  # of the reference architecture
+# As Neutron writes keepalived.conf.
+NEUTRON: Mapping[str, Any] = {"base_priority": 50, "advert_int": 2, "fifo": False, "lever": False}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,8 @@ def _await_takeover(lab: Lab, router: Router, old: str) -> str:
 
     def taken() -> str | None:
         left = router_at(lab, old, router.id)["instances"][0]["last_transition"]
-        if left["to"] == "MASTER" or left["cause"] != "gateway_lost":
-            raise LabError(f"{old} went from {left['from']} to {left['to']} for {left['cause']}")
+        if left is None or left["to"] == "MASTER" or left["cause"] != "gateway_lost":
+            raise LabError(f"the last transition of {old} is {left}")
         found = [n for n in others if router_at(lab, n, router.id)["state"] == "MASTER"]
         return found[0] if len(found) == 1 else None
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from http.client import HTTPConnection
 from pathlib import Path
 
+from havrrpd.lab import daemon
 from havrrpd.lab.network import management_address
 from havrrpd.lab.node import Node
 from havrrpd.lab.process import Process
@@ -17,7 +18,6 @@ from havrrpd.lab.waiting import LabError
 
 PORT = 9090
 SCRAPE_INTERVAL = 1  # seconds
-_HAVRRPD_PORT = 9912
 _UNPACKED = Path(sys.prefix, "prometheus", "usr", "bin", "prometheus")  # by the Makefile
 
 
@@ -35,7 +35,7 @@ def configuration(names: Iterable[str]) -> str:
     """prometheus.yml: one target a network node, under its name."""
     targets = "".join(
         f"""
-      - targets: ["{management_address(number)}:{_HAVRRPD_PORT}"]
+      - targets: ["{management_address(number)}:{daemon.PORT}"]
         labels: {{instance: {name}}}"""
         for number, name in enumerate(names, start=1)
     )

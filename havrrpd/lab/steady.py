@@ -10,11 +10,13 @@ from havrrpd.lab.table import Status, statuses
 from havrrpd.lab.waiting import LabError, wait_until
 
 STEADY_LIMIT = 30.0  # seconds: havrrpd starts, keepalived is found, one election
+_EVERY = 0.2  # seconds: each look asks every havrrpd for all that it knows
 
 
 def wait_steady(lab: Lab, limit: float = STEADY_LIMIT) -> dict[str, str]:
     """Wait until nothing is wrong anywhere; the MASTER of each router, by the router's id."""
-    return wait_until(lambda: masters(lab), limit, "one MASTER with its gateways for each router")
+    what = "one MASTER with its gateways for each router"
+    return wait_until(lambda: masters(lab), limit, what, _EVERY)
 
 
 def masters(lab: Lab) -> dict[str, str]:
@@ -27,11 +29,11 @@ def masters(lab: Lab) -> dict[str, str]:
 
 
 def router_at(lab: Lab, name: str, router: str) -> dict[str, Any]:
-    """What a node says of one router; LabError when it does not know it."""
-    found = (r for r in lab.node(name).status()["routers"] if r["router"] == router)
-    for shown in found:
-        return dict(shown)
-    raise LabError(f"{name} does not know {router}")
+    """What a node says of one router; LabError when it does not know it, or no instance of it."""
+    shown = lab.node(name).status(router)
+    if not shown["instances"]:
+        raise LabError(f"{name} knows no instance of {router}")
+    return shown
 
 
 def _complain(lab: Lab, name: str, status: Status | None) -> None:

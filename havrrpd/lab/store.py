@@ -1,7 +1,8 @@
 """The lab on disk: so that each command finds the one lab of this machine, and is its own process.
 
 While a lab is built it hangs on the building process; only once it is whole and written down here
-its nodes are told to stay. So a crash leaves nothing, or something that `down` finds.
+its nodes are told to stay. So a crash leaves nothing, or something that `down` finds. Later each
+start of a process is written down at once: also a command that was killed leaves no stranger.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import havrrpd
 from havrrpd.lab.keepalived import Keepalived
@@ -29,7 +30,9 @@ from havrrpd.lab.waiting import LabError
 
 _DIRECTORY = Path(os.environ.get("HAVRRPD_LAB", "/run/havrrpd-lab"))
 _FILE = _DIRECTORY / "lab.json"
+_RELAY, _PAGES = _DIRECTORY / "relay.json", _DIRECTORY / "pages.json"
 _LOGS = _DIRECTORY / "logs"
+_GROUPS = ("nodes", "others")
 
 Pages = dict[str, str]  # the name of a node -> where its page is, on this machine
 
@@ -37,11 +40,10 @@ Pages = dict[str, str]  # the name of a node -> where its page is, on this machi
 def up(plan: Plan, say: Say) -> Lab:
     """Build a lab that stays. LabError when there is one already."""
     with _alone():
-        if _FILE.exists():
-            if any(node.alive for node in _nodes(opened())):
-                raise LabError("a lab is up already: `havrrpd lab down` takes it down")
-            _end_relay()
-            _remove()
+        if any(node.alive for node in _found_nodes()):
+            raise LabError("a lab is up already: `havrrpd lab down` takes it down")
+        _end_relay()
+        _remove()
         _LOGS.mkdir(parents=True, exist_ok=True)
         lab = Lab(plan)
         try:
@@ -51,22 +53,30 @@ def up(plan: Plan, say: Say) -> Lab:
         except BaseException:
             _end_relay()
             lab.down()
-            _remove()
+            _forget()  # but for the logs, which say why
             raise
         return lab
 
 
 def opened() -> Lab:
     """The lab that is up; LabError when there is none."""
+    known = _known()
+    if known is None:
+        raise LabError("there is no lab: `havrrpd lab up` builds one")
     try:
-        known = json.loads(_FILE.read_text())
-    except FileNotFoundError:
-        raise LabError("there is no lab: `havrrpd lab up` builds one") from None
+        return _lab(known)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LabError(
+            f"{_FILE} is not of this version of havrrpd ({error!r}): `havrrpd lab down` first"
+        ) from error
+
+
+def _lab(known: dict[str, Any]) -> Lab:
     lab = Lab(Plan(**known["plan"]))
     lab.logs = _LOGS
-    for group, nodes in (("nodes", lab.nodes), ("others", lab.others)):
-        for name, init in known[group].items():
-            nodes[name] = Node.found(name, _LOGS, _process(init, "lab"))
+    lab.nodes, lab.others = (
+        {name: _node(name, init) for name, init in known[group].items()} for group in _GROUPS
+    )
     for name, process in known["havrrpd"].items():
         lab.havrrpd[name] = _process(process, f"{name}-havrrpd")
     for key, process in known["keepalived"].items():
@@ -78,13 +88,14 @@ def opened() -> Lab:
 
 @contextlib.contextmanager
 def changed() -> Iterator[Lab]:
-    """The lab that is up, for a command that changes it; what was changed is remembered."""
-    with _alone():
+    """The lab that is up, for a command that changes it; what was changed is remembered.
+
+    A SIGTERM or SIGHUP ends the command as a Ctrl-C does: what it has started goes with it.
+    """
+    with _alone(), _interruptible():
         lab = opened()
-        try:
-            yield lab
-        finally:
-            _keep(lab)
+        lab.remember = lambda: _keep(lab)
+        yield lab
 
 
 def _keep(lab: Lab) -> None:
@@ -99,9 +110,7 @@ def _keep(lab: Lab) -> None:
             for (name, number), keepalived in lab.keepalived.items()
         },
     }
-    fresh = _FILE.with_suffix(".new")
-    fresh.write_text(json.dumps(known, indent=1))
-    fresh.rename(_FILE)
+    _write(_FILE, json.dumps(known, indent=1))
     for node in _nodes(lab):
         node.stay()
 
@@ -113,8 +122,8 @@ def down() -> bool:
             return False
         _end_relay()
         there = _FILE.exists()
-        if there:
-            opened().down()
+        for node in _found_nodes():
+            node.kill()
         _remove()
         return there
 
@@ -122,7 +131,7 @@ def down() -> bool:
 def pages() -> Pages:
     """Where the nodes' pages are; none when nobody relays them."""
     try:
-        told: Pages = json.loads((_DIRECTORY / "pages.json").read_text())
+        told: Pages = json.loads(_PAGES.read_text())
     except FileNotFoundError:
         return {}
     return told
@@ -141,22 +150,33 @@ def _start_relay() -> None:
             env={**os.environ, "PYTHONPATH": str(Path(havrrpd.__file__).parents[1])},
             start_new_session=True,
         )
-    (_DIRECTORY / "relay.json").write_text(json.dumps(_identity(Process(relay.pid, _LOGS))))
+    _write(_RELAY, json.dumps(_identity(Process(relay.pid, _LOGS))))
     assert relay.stdout is not None
     said = relay.stdout.readline().decode()
     if not said:
         raise LabError(f"the pages can't be relayed, see {_LOGS / 'relay.log'}")
-    (_DIRECTORY / "pages.json").write_text(said)
+    _write(_PAGES, said)
 
 
 def _end_relay() -> None:
     with contextlib.suppress(FileNotFoundError):
-        _process(json.loads((_DIRECTORY / "relay.json").read_text()), "relay").signal(
-            signal.SIGTERM
-        )
+        _process(json.loads(_RELAY.read_text()), "relay").signal(signal.SIGTERM)
 
 
 # --- on disk ---
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -164,7 +184,10 @@ def _alone() -> Iterator[None]:
     """One command that changes the lab at a time."""
     if os.geteuid() != 0:
         raise LabError("the lab needs root: it makes network namespaces")
-    lock = os.open(_DIRECTORY.parent, os.O_RDONLY)
+    try:
+        lock = os.open(_DIRECTORY.parent, os.O_RDONLY)
+    except FileNotFoundError:
+        raise LabError(f"there is no {_DIRECTORY.parent} to write the lab down in") from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,10 +201,45 @@ def _alone() -> Iterator[None]:
 def _remove() -> None:
     """What the lab has written, and nothing else; the directory if nothing else is in it."""
     shutil.rmtree(_LOGS, ignore_errors=True)
-    for name in ("lab.json", "lab.new", "relay.json", "pages.json"):
-        (_DIRECTORY / name).unlink(missing_ok=True)
+    _forget()
     with contextlib.suppress(OSError):
         _DIRECTORY.rmdir()
+
+
+def _forget() -> None:
+    for path in (_FILE, _RELAY, _PAGES):
+        path.unlink(missing_ok=True)
+        _fresh(path).unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, whenever this process is killed."""
+    _fresh(path).write_text(text)
+    _fresh(path).rename(path)
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_suffix(".new")
+
+
+def _known() -> dict[str, Any] | None:
+    """What is on disk; None without a lab."""
+    try:
+        known: dict[str, Any] = json.loads(_FILE.read_text())
+    except FileNotFoundError:
+        return None
+    return known
+
+
+def _found_nodes() -> list[Node]:
+    """Of the lab on disk, also of one that another version has built."""
+    known = _known() or {}
+    groups = (known.get(group, {}) for group in _GROUPS)
+    return [_node(name, init) for group in groups for name, init in group.items()]
+
+
+def _node(name: str, init: Any) -> Node:
+    return Node.found(name, _LOGS, _process(init, "lab"))
 
 
 def _nodes(lab: Lab) -> list[Node]:

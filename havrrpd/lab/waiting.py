@@ -15,7 +15,9 @@ class LabError(Exception):
     """Something in the lab could not be done, or did not happen in time."""
 
 
-def wait_until(predicate: Callable[[], T | None], limit: float, what: str) -> T:
+def wait_until(
+    predicate: Callable[[], T | None], limit: float, what: str, every: float = _INTERVAL
+) -> T:
     """Call `predicate` until its value is true; returns that value.
 
     An OSError or a LabError from it means "not yet". After `limit` seconds raises LabError with
@@ -33,4 +35,4 @@ def wait_until(predicate: Callable[[], T | None], limit: float, what: str) -> T:
             last = error
         if time.monotonic() >= deadline:
             raise LabError(f"{what}: not within {limit:g} s, last seen: {last!r}")
-        time.sleep(_INTERVAL)
+        time.sleep(every)

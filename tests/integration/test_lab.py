@@ -120,8 +120,8 @@ def processes_in(network_namespaces: set[str]) -> list[int]:
 
 
 def namespaces_of(lab: Lab) -> set[str]:
-    """The network namespaces of the lab's nodes and of the keepalived processes in them."""
-    pids = [node.pid for node in lab.nodes.values()]
+    """The network namespaces of all the lab's nodes and of the keepalived processes in them."""
+    pids = [node.pid for node in (*lab.nodes.values(), *lab.others.values())]
     pids += [keepalived.pid for keepalived in lab.keepalived.values()]
     return {os.readlink(f"/proc/{pid}/ns/net") for pid in pids}
 

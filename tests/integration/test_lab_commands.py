@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +166,72 @@ def test_what_breaks_can_be_healed_by_later_commands(lab: Commands) -> None:
     assert lab("exec", "compute1", "--", "ip", "netns").out.split()[0] == "instance"
 
 
+def test_what_is_asked_of_a_dead_node_is_refused_with_the_way_to_bring_it_back(
+    lab: Commands,
+) -> None:
+    assert lab("up", "--nodes", "1").code == 0
+    assert lab("break", "node", "network1").code == 0
+    dead = "havrrpd: network1 is dead: `havrrpd lab heal node network1` brings it back\n"
+    for words in (
+        *(("break", what, "network1") for what in ("gateway", "overlay", "node", "keepalived")),
+        *(("heal", what, "network1") for what in ("gateway", "overlay", "keepalived", "havrrpd")),
+        ("exec", "network1", "--", "true"),
+    ):
+        said = lab(*words)
+        assert (said.code, said.err) == (1, dead), words
+    assert lab("heal", "node", "network1").code == 0
+    assert lab("exec", "network1", "--", "true").code == 0
+
+
+def test_one_command_changes_the_lab_at_a_time(lab: Commands) -> None:
+    lock = os.open(lab.directory.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    said = lab("up")
+    os.close(lock)
+    assert (said.code, said.err) == (
+        1,
+        "havrrpd: another command is changing the lab: wait for it\n",
+    )
+
+
+def test_a_lab_can_only_be_written_down_where_there_is_a_directory(tmp_path: Path) -> None:
+    said = Commands(tmp_path / "nowhere" / "lab")("up")
+    assert (said.code, said.err) == (
+        1,
+        f"havrrpd: there is no {tmp_path}/nowhere to write the lab down in\n",
+    )
+
+
+def test_a_lab_of_another_version_can_still_be_taken_down(lab: Commands) -> None:
+    assert lab("up", "--nodes", "1").code == 0
+    file = lab.directory / "lab.json"
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps(known | {"plan": known["plan"] | {"colour": "blue"}}))
+    said = lab("status")
+    assert said.code == 1
+    assert said.err.startswith(f"havrrpd: {file} is not of this version of havrrpd (")
+    assert said.err.endswith("'colour'\")): `havrrpd lab down` first\n")
+    assert lab("down").code == 0
+    wait_until(lambda: not _processes_of(lab), 10.0, "the end of every process")
+
+
+def test_the_pages_are_relayed_also_of_a_node_that_came_back(lab: Commands) -> None:
+    said = lab("up", "--nodes", "1")
+    urls = dict(line.split() for line in said.out.splitlines())
+
+    def fetched(path: str) -> bytes:
+        with urllib.request.urlopen(urls["network1"] + path, timeout=5.0) as response:
+            body: bytes = response.read()
+        return body
+
+    wait_until(lambda: b'"network1"' in fetched("status"), STEADY, "the node answers")
+    assert lab("break", "node", "network1").code == 0
+    with pytest.raises(OSError):
+        fetched("status")
+    assert lab("heal", "node", "network1").code == 0
+    wait_until(lambda: b'"network1"' in fetched("status"), STEADY, "the new node answers")
+
+
 def test_a_gateway_lost_for_all_is_back_for_all(lab: Commands) -> None:
     assert lab("up", "--nodes", "2").code == 0
     steady(lab, 2)
@@ -178,6 +246,15 @@ def test_keepalived_as_neutron_writes_it_is_watched_and_not_moved(lab: Commands)
     steady(lab, 2)
     leading = {status["routers"][0]["election"]["lever"] for status in lab.seen().values()}
     assert leading == {None}
+    confs = lab("exec", "network1", "--", "sh", "-c", "cat /run/ha_confs/*/keepalived.conf").out
+    for line in ("priority 50", "advert_int 2", "router_id neutron", "garp_master_delay 60"):
+        assert confs.count(f"    {line}\n") == 2, confs
+    assert not [word for word in ("fifo", "track_file") if word in confs]
+    said = lab("verify")
+    assert (said.code, said.err) == (
+        1,
+        "havrrpd: nothing moves when a gateway is lost: this lab was built with --neutron\n",
+    )
     assert lab("break", "gateway", "all").code == 0
     wait_until(lambda: "lever_missing" in lab("status").out, STEADY, "it says what is missing")
 
@@ -195,17 +272,59 @@ def test_a_lab_whose_building_was_killed_leaves_nothing(lab: Commands, after: st
 
 
 def _processes_of(lab: Commands) -> list[int]:
-    """Whatever writes or reads in the lab's directory."""
+    """Whatever was started for it, by the commands or by each other."""
+    sign = f"HAVRRPD_LAB={lab.directory}".encode()
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and entry.name != str(os.getpid()):
+        if entry.name.isdecimal():
             try:
-                opened = [os.readlink(each) for each in (entry / "fd").iterdir()]
+                environment = (entry / "environ").read_bytes()
             except OSError:
                 continue  # it ended meanwhile
-            if any(each.startswith(str(lab.directory)) for each in opened):
+            if sign in environment.split(b"\0"):
                 found.append(int(entry.name))
     return found
+
+
+def _commands_of(lab: Commands) -> list[str]:
+    """Their command lines, in order."""
+    found = []
+    for pid in _processes_of(lab):
+        try:
+            found.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip())
+        except OSError:
+            continue  # it ended meanwhile
+    return sorted(found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_verification_that_was_ended_leaves_a_lab_that_can_be_used(
+    lab: Commands, number: signal.Signals
+) -> None:
+    """It had killed every havrrpd and started others: no later command starts second ones."""
+    assert lab("up", "--nodes", "2").code == 0
+    before = pids_of(lab)
+    with lab.start("verify") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.split()[:2] == ["ok", "8"]:
+                break
+        stream = lab.directory / "logs" / "tcp.log"
+        stream.unlink(missing_ok=True)  # of the steps before
+        wait_until(lambda: "echo" in stream.read_text(), 20.0, "the traffic of the next step")
+        process.send_signal(number)
+        if number == signal.SIGTERM:
+            assert process.wait(30.0) == 128 + signal.SIGTERM
+            assert not [each for each in _commands_of(lab) if each.startswith("ping")]
+    for name in ("network1", "network2"):
+        assert lab("heal", "gateway", name).code == 0
+        assert lab("heal", "havrrpd", name).code == 0
+    assert pids_of(lab) == before
+    running = [
+        each for each in _commands_of(lab) if "-m havrrpd run" in each and " sh " not in each
+    ]
+    assert len(running) == 2, running
+    steady(lab, 2)
 
 
 def test_the_architecture_holds_in_all_its_steps(lab: Commands) -> None:

@@ -1,8 +1,8 @@
 """The model of keepalived against real runs: recorded by `make round-robin`, adverts on the wire.
 
-Same nodes, same outage: all turns must come in the same order, each after the same Skew_Time. Which of
-two nodes with equal ranks comes first is chance, once: how late their timers were. The model draws
-that from its seed, and one of a few seeds has to take every turn as the real nodes did.
+Same nodes, same outage: all turns must come in the same order, each after the same Skew_Time.
+Which of two nodes with equal ranks comes first is chance, once: how late their timers were. The
+model draws that from its seed, and one of a few seeds has to take every turn as the real nodes did.
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ class Result:
 
 
 def verify(lab: Lab, say: Say) -> list[Result]:
-    """Every step; `say` gets a line as soon as one is done. LabError if the lab is not steady."""
+    """Every step; `say` gets a line as soon as one is done. LabError if it can't begin."""
+    if not lab.plan.lever:
+        raise LabError("nothing moves when a gateway is lost: this lab was built with --neutron")
     if len(lab.names) < 2:
         raise LabError("a verification needs two network nodes, for one to take over")
     wait_steady(lab)
@@ -61,11 +63,21 @@ def verify(lab: Lab, say: Say) -> list[Result]:
     with Trial(lab, say) as trial:
         for number, (what, step) in enumerate(STEPS, start=1):
             began = time.monotonic()
-            try:
-                holds, figure = True, step(trial)
-            except (LabError, OSError) as error:
-                holds, figure = False, str(error)
-                trial.mend()
+            trial.begins(number)
+            holds, figure = _tried(step, trial)
             results.append(Result(number, what, holds, figure, time.monotonic() - began))
             say(str(results[-1]))
     return results
+
+
+def _tried(step: Callable[[Trial], str], trial: Trial) -> tuple[bool, str]:
+    """Whether it holds, and its figure; what it left broken is mended for the next one."""
+    try:
+        return True, step(trial)
+    except (LabError, OSError) as error:
+        why = str(error)
+    try:
+        trial.mend()
+    except (LabError, OSError) as error:
+        why += f"; and it can't be mended: {error}"
+    return False, why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,17 @@ class Change:
     router: str
     address: str
     present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """More than one node held an address, from `since` on, for so many seconds."""
+
+    router: str
+    address: str
+    since: float
+    seconds: float
+    nodes: tuple[str, ...]
 
 
 class Holders:
@@ -76,15 +87,15 @@ class Holders:
         self._collector.check()
         return [change for change in list(self._changes) if change.at > since]
 
-    def longest_shared(self) -> tuple[float, str]:
-        """For how long an address was on more than one node at most, in seconds, and where."""
+    def longest_shared(self) -> tuple[float, str, float]:
+        """For how long an address was on more than one node at most, where, and from when on."""
         self._collector.check()
-        longest, where = 0.0, "never"
-        for (router, address), shared in _shared(list(self._changes), time.monotonic()):
-            for seconds, nodes in shared:
-                if seconds > longest:
-                    longest, where = seconds, f"{address} of {router[:8]} on {', '.join(nodes)}"
-        return longest, where
+        longest, where, since = 0.0, "never", 0.0
+        for spell in shared(list(self._changes), time.monotonic()):
+            if spell.seconds > longest:
+                longest, since = spell.seconds, spell.since
+                where = f"{spell.address} of {spell.router[:8]} on {', '.join(spell.nodes)}"
+        return longest, where, since
 
     def _receive(self, follower: socket.socket, key: tuple[str, str]) -> None:
         node, router = key
@@ -114,23 +125,21 @@ def _open() -> socket.socket:
     return follower
 
 
-def _shared(
-    changes: list[Change], end: float
-) -> Iterator[tuple[tuple[str, str], list[tuple[float, tuple[str, ...]]]]]:
-    """For each address the spells in which more than one node held it."""
-    for key in sorted({(c.router, c.address) for c in changes}):
-        of_it = sorted((c for c in changes if (c.router, c.address) == key), key=lambda c: c.at)
-        holding: set[str] = set()
-        involved: set[str] = set()
-        spells, since = [], 0.0
-        for change in of_it:
-            before = len(holding)
-            holding = holding | {change.node} if change.present else holding - {change.node}
-            if before < 2 <= len(holding):
-                since, involved = change.at, set()
-            involved |= holding
-            if len(holding) < 2 <= before:
-                spells.append((change.at - since, tuple(sorted(involved))))
-        if len(holding) > 1:
-            spells.append((end - since, tuple(sorted(involved))))
-        yield key, spells
+def shared(changes: Iterable[Change], end: float) -> Iterator[Spell]:
+    """Every spell in which more than one node held an address, up to `end`."""
+    holding: dict[tuple[str, str], set[str]] = {}
+    spells: dict[tuple[str, str], tuple[float, set[str]]] = {}
+    for change in sorted(changes, key=lambda change: change.at):
+        key = change.router, change.address
+        nodes = holding.setdefault(key, set())
+        (nodes.add if change.present else nodes.discard)(change.node)
+        if len(nodes) > 1:
+            spells.setdefault(key, (change.at, set()))[1].update(nodes)
+        elif key in spells:
+            yield _spell(key, change.at, *spells.pop(key))
+    for key, spell in spells.items():
+        yield _spell(key, end, *spell)
+
+
+def _spell(key: tuple[str, str], end: float, since: float, nodes: set[str]) -> Spell:
+    return Spell(*key, since, end - since, tuple(sorted(nodes)))

@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 
 from havrrpd.lab import instance, prometheus
-from havrrpd.lab.lab import COMPUTE, MONITOR
+from havrrpd.lab.lab import COMPUTE, MONITOR, Lab
 from havrrpd.lab.network import UPSTREAM, UPSTREAM_ADDRESSES
 from havrrpd.lab.node import Node
 from havrrpd.lab.router import FLOATING_ADDRESS, INSTANCE_ADDRESSES, router_without_ha
@@ -16,7 +16,7 @@ from havrrpd.lab.table import statuses, table
 from havrrpd.lab.verify.trial import Trial
 from havrrpd.lab.waiting import LabError, wait_until
 
-_LINK_LOCAL, _LOOPBACK = "fe80:", ("127.0.0.1/8", "::1/128")
+_LOOPBACK = ("127.0.0.1/8", "::1/128")
 _DISCOVERED = 15.0  # seconds: three scans, and more
 _SCRAPED = 15.0  # seconds until Prometheus has asked everybody
 
@@ -68,10 +68,11 @@ def hidden_networks(trial: Trial) -> str:
         if str(sent.source) not in own[sent.project]:
             raise LabError(f"{sent.source} was sent to project {sent.project}")
         counted[sent.project] += 1
-    listening = {(heard.node, heard.project) for heard in trial.wire.heard}
-    silent = [project for project, count in counted.items() if not count]
-    if silent or (len(lab.names) > 1 and not listening):
+    if silent := [project for project, count in counted.items() if not count]:
         raise LabError(f"no adverts in project {silent}")
+    deaf = _listeners(lab) - {(heard.node, heard.project) for heard in trial.wire.heard}
+    if deaf:
+        raise LabError(f"nothing was heard by {sorted(deaf)}")
     rates = ", ".join(f"project {project}: {count}" for project, count in counted.items())
     return f"adverts in {3 * lab.plan.advert_int:g} s: {rates}; none of the other project"
 
@@ -105,8 +106,7 @@ def addresses_on_masters_only(trial: Trial) -> str:
             own = {*_LOOPBACK, router.ha_address(number)}
             if name == masters_now[router.id]:
                 own |= router.virtual_addresses
-            differs = own ^ lab.addresses(name, router.number)
-            if wrong := sorted(each for each in differs if not each.startswith(_LINK_LOCAL)):
+            if wrong := sorted(own ^ lab.addresses(name, router.number)):
                 raise LabError(f"{router.id[:8]} on {name} differs by {wrong}")
         counted += len(router.virtual_addresses)
     return f"{counted} addresses on {len(set(masters_now.values()))} of {len(lab.names)} nodes"
@@ -120,6 +120,16 @@ def instance_reached(trial: Trial) -> str:
         times.append(_ping(upstream, address))
     milliseconds = ", ".join(f"{each:.2f}" for each in times)
     return f"out by IPv4, IPv6, in by IPv4, IPv6: {milliseconds} ms"
+
+
+def _listeners(lab: Lab) -> set[tuple[str, int]]:
+    """(node, project): who must hear adverts of others: is not MASTER of all of the project."""
+    return {
+        (name, router.project)
+        for router, master in zip(lab.routers, masters(lab).values(), strict=True)
+        for name in lab.names
+        if name != master
+    }
 
 
 def _ping(node: Node, address: str, inside: list[str] | None = None) -> float:

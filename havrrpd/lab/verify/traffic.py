@@ -1,33 +1,25 @@
-"""Traffic through the first router: pings and a TCP stream, and how long each stood still.
-
-Run in a namespace, `python -m havrrpd.lab.verify.traffic serve PORT` echoes lines, and
-`... stream ADDRESS PORT` sends numbered lines on one connection and prints each that comes back,
-behind the wall clock as `ping -D` writes it.
-"""
+"""Traffic through the first router: pings and a TCP stream, and how long each stood still."""
 
 from __future__ import annotations
 
 import re
 import signal
-import socket
 import sys
-import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import havrrpd
-from havrrpd.lab import instance
+from havrrpd.lab import instance, stream
 from havrrpd.lab.lab import COMPUTE, Lab
 from havrrpd.lab.network import UPSTREAM
+from havrrpd.lab.node import Node
 from havrrpd.lab.process import Process
 from havrrpd.lab.router import FLOATING_ADDRESS, INSTANCE_ADDRESSES
 from havrrpd.lab.waiting import LabError, wait_until
 
-INTERVAL = 0.05  # seconds: 20 a second
-_PORT = 7777
-_STREAM_LIMIT = 30.0  # seconds without an echo after which the stream has ended
 _REPLY = re.compile(r"^\[(\d+\.\d+)\] .*icmp_seq=(\d+) .*time=", re.M)
 _SOURCE = str(Path(havrrpd.__file__).parents[1])
 
@@ -47,33 +39,32 @@ class Traffic:
         self._all: list[Process] = []
 
     def __enter__(self) -> Traffic:
-        upstream = self._lab.any_node(UPSTREAM)
-        for kind, address in (
-            ("IPv4", FLOATING_ADDRESS),
-            ("IPv6", INSTANCE_ADDRESSES[1].split("/")[0]),
-        ):
-            argv = ["ping", "-D", "-n", "-i", str(INTERVAL), address]
-            self._sent[kind] = upstream.start(argv, _fresh_log(self._lab, f"ping-{kind}.log"))
-        run = [sys.executable, "-m", __name__]
-        environment = {"PYTHONPATH": _SOURCE}
-        server = self._lab.any_node(COMPUTE).start(
-            ["ip", "netns", "exec", instance.NAMESPACE, *run, "serve", str(_PORT)],
-            _fresh_log(self._lab, "tcp-server.log"),
-            environment,
-        )
-        wait_until(lambda: "listening" in server.log.read_text(), 10.0, "the TCP server")
-        self._sent["TCP"] = upstream.start(
-            [*run, "stream", FLOATING_ADDRESS, str(_PORT)],
-            _fresh_log(self._lab, "tcp.log"),
-            environment,
-        )
-        self._all = [*self._sent.values(), server]
         try:
+            self._start_all()
             self.wait_flowing(time.time(), 10.0)
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _start_all(self) -> None:
+        upstream, compute = self._lab.any_node(UPSTREAM), self._lab.any_node(COMPUTE)
+        inside = INSTANCE_ADDRESSES[1].split("/")[0]
+        for kind, address in (("IPv4", FLOATING_ADDRESS), ("IPv6", inside)):
+            argv = ["ping", "-D", "-n", "-i", str(stream.INTERVAL), address]
+            self._sent[kind] = self._start(upstream, argv, f"ping-{kind}.log")
+        run = [sys.executable, "-m", stream.__name__]
+        serve = ["ip", "netns", "exec", instance.NAMESPACE, *run, "serve"]
+        server = self._start(compute, serve, "tcp-server.log")
+        port = wait_until(lambda: server.log.read_text().strip(), 10.0, "the TCP server's port")
+        send = [*run, "send", FLOATING_ADDRESS, port]
+        self._sent["TCP"] = self._start(upstream, send, "tcp.log")
+
+    def _start(self, node: Node, argv: Sequence[str], log: str) -> Process:
+        (self._lab.logs / log).unlink(missing_ok=True)
+        process = node.start(argv, log, {"PYTHONPATH": _SOURCE})
+        self._all.append(process)
+        return process
 
     def __exit__(self, *_: object) -> None:
         for process in self._all:
@@ -97,59 +88,28 @@ class Traffic:
             wait_until(flows, limit, f"{kind} flows")
 
     def longest_gap(self, kind: str, since: float) -> float:
-        """Seconds between two replies, the first of which may be the last one before `since`."""
-        times = [reply.at for reply in self.replies(kind)]
-        before = [at for at in times if at <= since][-1:]
-        counted = [*before, *(at for at in times if at > since)]
-        return max((later - earlier for earlier, later in pairwise(counted)), default=float("inf"))
+        return longest_gap(self.replies(kind), since)
 
     def lost(self, kind: str, since: float) -> int:
-        """How many did not come back, from the last reply before `since` to the last of all."""
-        replies = self.replies(kind)
-        before = [reply.number for reply in replies if reply.at <= since][-1:]
-        numbers = [*before, *(reply.number for reply in replies if reply.at > since)]
-        return numbers[-1] - numbers[0] + 1 - len(set(numbers)) if numbers else -1
+        return lost(self.replies(kind), since)
 
 
-def _fresh_log(lab: Lab, name: str) -> str:
-    (lab.logs / name).unlink(missing_ok=True)
-    return name
+def longest_gap(replies: Sequence[Reply], since: float) -> float:
+    """Seconds between two replies, the first of which may be the last one before `since`."""
+    times = [reply.at for reply in _counted(replies, since)]
+    return max((later - earlier for earlier, later in pairwise(times)), default=float("inf"))
 
 
-# --- the TCP stream, in processes of its own ---
+def lost(replies: Sequence[Reply], since: float) -> int:
+    """How many did not come back, from the last reply before `since` to the last of all."""
+    numbers = [reply.number for reply in _counted(replies, since)]
+    return max(numbers) - min(numbers) + 1 - len(set(numbers))
 
 
-def _serve(port: int) -> None:
-    with socket.create_server(("0.0.0.0", port)) as listening:
-        print("listening", flush=True)
-        connection, _ = listening.accept()
-        with connection:
-            while data := connection.recv(4096):
-                connection.sendall(data)
-
-
-def _stream(address: str, port: int) -> None:
-    with socket.create_connection((address, port), 10.0) as connection:
-        connection.settimeout(_STREAM_LIMIT)
-        threading.Thread(target=_send, args=(connection,), daemon=True).start()
-        for number, line in enumerate(connection.makefile()):
-            if line != f"{number}\n":
-                raise ValueError(f"{line!r} came back instead of {number}")
-            print(f"[{time.time():.6f}] echo: icmp_seq={number} time=", flush=True)
-
-
-def _send(connection: socket.socket) -> None:
-    """Numbered lines, at a fixed rate."""
-    number, due = 0, time.monotonic()
-    while True:
-        connection.sendall(f"{number}\n".encode())
-        number, due = number + 1, due + INTERVAL
-        time.sleep(max(0.0, due - time.monotonic()))
-
-
-if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["serve", port]:
-            _serve(int(port))
-        case ["stream", address, port]:
-            _stream(address, int(port))
+def _counted(replies: Sequence[Reply], since: float) -> list[Reply]:
+    """LabError without any: then nothing can be said."""
+    before = [reply for reply in replies if reply.at <= since][-1:]
+    counted = [*before, *(reply for reply in replies if reply.at > since)]
+    if not counted:
+        raise LabError("no reply has come at all")
+    return counted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +11,6 @@ from havrrpd.lab.lab import Lab, Say
 from havrrpd.lab.network import Network
 from havrrpd.lab.steady import masters, router_at, wait_steady
 from havrrpd.lab.verify.holders import Holders
-from havrrpd.lab.verify.traffic import Traffic
 from havrrpd.lab.waiting import LabError, wait_until
 from havrrpd.lab.wire import Wire
 
@@ -26,6 +24,7 @@ class Trial:
     def __init__(self, lab: Lab, say: Say) -> None:
         self.lab, self.say = lab, say
         self.router = lab.routers[0]
+        self._begun: list[tuple[float, int]] = []
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -43,10 +42,12 @@ class Trial:
     ) -> None:
         self._stack.close()
 
-    @contextlib.contextmanager
-    def traffic(self) -> Iterator[Traffic]:
-        with Traffic(self.lab) as flowing:
-            yield flowing
+    def begins(self, step: int) -> None:
+        self._begun.append((time.monotonic(), step))
+
+    def step_at(self, moment: float) -> int:
+        """The step that ran then, by the monotonic clock."""
+        return max((step for began, step in self._begun if began <= moment), default=0)
 
     def master(self) -> str:
         """Of the first router, when nothing is wrong anywhere."""
@@ -60,7 +61,7 @@ class Trial:
             found = [n for n in others if self.shown(n)["state"] == "MASTER"]
             return found[0] if len(found) == 1 else None
 
-        return wait_until(promoted, limit, f"another MASTER than {old}")
+        return wait_until(promoted, limit, f"another MASTER than {old}", every=0.1)
 
     def shown(self, name: str) -> dict[str, Any]:
         """What a node says of the first router."""
@@ -69,11 +70,12 @@ class Trial:
     def cause(self, name: str) -> str:
         """Of the last transition of the first router on a node."""
         transition = self.shown(name)["instances"][0]["last_transition"]
-        return str(transition["cause"])
+        return str(transition["cause"]) if transition else "nothing yet"
 
-    def takeover_limit(self, name: str) -> float:
+    def takeover_limit(self, name: str, router: str | None = None) -> float:
         """Active_Down_Interval + 1 s, with the priority of the node that took over."""
-        priority = int(self.shown(name)["instances"][0]["effective_priority"])
+        shown = router_at(self.lab, name, router or self.router.id)
+        priority = int(shown["instances"][0]["effective_priority"])
         advert_int = self.lab.plan.advert_int
         scale = 1.0 if self.lab.plan.version == 2 else advert_int
         return 3 * advert_int + (256 - priority) / 256 * scale + 1.0
@@ -107,6 +109,10 @@ class Trial:
         self.lab.kill_node(name)
 
     def rebuild(self, name: str) -> None:
-        self.lab.rebuild_node(name)
-        self.holders.watch(name)
-        self.wire.watch(name)
+        """Watched before anything runs on it again: it may not take an address that is held."""
+
+        def watch() -> None:
+            self.holders.watch(name)
+            self.wire.watch(name)
+
+        self.lab.rebuild_node(name, watch)
