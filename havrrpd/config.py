@@ -6,11 +6,13 @@ import json
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from havrrpd.config_keys import ROUTER, SECTIONS, Key, Listen
 from havrrpd.core.model import HealthCheck, Settings

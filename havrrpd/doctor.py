@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from havrrpd.capabilities import NEEDED, effective, missing
 from havrrpd.core.priority import SMALLEST_BASE
 
@@ -40,8 +42,7 @@ class Finding:
         return f"{self.level:<4}  {self.subject}: {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What the machine shows from outside the daemon. None: it could not be seen."""
 
     keepalived: Version | None

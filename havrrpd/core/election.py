@@ -11,7 +11,8 @@ its turn again in the same outage, up to max_dwell: moving helps nobody while ev
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from havrrpd.core import lever, rounds, uplinks
 from havrrpd.core.messages import Action, DrainChanged, Event, FailoverRequested, Stopping

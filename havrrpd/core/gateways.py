@@ -9,8 +9,9 @@ probes; a node that loses the role forgets what it knew.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv6Address
+
+from msgspec.structs import replace
 
 from havrrpd.core.messages import (
     Action,

@@ -7,7 +7,8 @@ the outcome of a slow action comes back as an event.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from havrrpd.core.model import (
     Cause,
@@ -25,8 +26,7 @@ from havrrpd.core.model import (
 # --- events: keepalived's processes ---
 
 
-@dataclass(frozen=True, slots=True)
-class KeepalivedStarted:
+class KeepalivedStarted(Struct, frozen=True):
     """A living keepalived was found. `running_since` is when it started, monotonic seconds."""
 
     pid: int
@@ -35,67 +35,57 @@ class KeepalivedStarted:
     running_since: float
 
 
-@dataclass(frozen=True, slots=True)
-class KeepalivedAbsent:
+class KeepalivedAbsent(Struct, frozen=True):
     """A router that the configuration names has no living keepalived; its file says what it is."""
 
     namespace: str | None
     config: KeepalivedConfig
 
 
-@dataclass(frozen=True, slots=True)
-class KeepalivedReloaded:
+class KeepalivedReloaded(Struct, frozen=True):
     config: KeepalivedConfig
 
 
-@dataclass(frozen=True, slots=True)
-class KeepalivedEnded:
+class KeepalivedEnded(Struct, frozen=True):
     """The VRRP process is gone: by its pidfd."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class RouterGone:
+class RouterGone(Struct, frozen=True):
     """Neither process, nor namespace, nor configuration is left: for the daemon, not for a step."""
 
 
 # --- events: the kernel ---
 
 
-@dataclass(frozen=True, slots=True)
-class KernelListed:
+class KernelListed(Struct, frozen=True):
     """Everything the namespace holds, listed after following began: replaces what was known."""
 
     links: Mapping[str, bool]  # interface -> up and with carrier
     addresses: frozenset[tuple[str, IPInterface]]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
+class LinkChanged(Struct, frozen=True):
     interface: str
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRemoved:
+class LinkRemoved(Struct, frozen=True):
     interface: str
 
 
-@dataclass(frozen=True, slots=True)
-class AddressAdded:
+class AddressAdded(Struct, frozen=True):
     interface: str
     address: IPInterface
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRemoved:
+class AddressRemoved(Struct, frozen=True):
     interface: str
     address: IPInterface
 
 
-@dataclass(frozen=True, slots=True)
-class UplinksChanged:
+class UplinksChanged(Struct, frozen=True):
     """Which of the router's uplinks are not there, not up or without carrier."""
 
     down: frozenset[str]
@@ -104,15 +94,13 @@ class UplinksChanged:
 # --- events: keepalived's notifications ---
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyWatched:
+class NotifyWatched(Struct, frozen=True):
     """Whether the router's FIFO is open and is the one that keepalived writes to."""
 
     watched: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StateNotified:
+class StateNotified(Struct, frozen=True):
     """An INSTANCE line with a state. `priority` is the effective one; on FAULT it can be stale."""
 
     instance: str
@@ -123,15 +111,13 @@ class StateNotified:
 # --- events: the wire ---
 
 
-@dataclass(frozen=True, slots=True)
-class WireWatched:
+class WireWatched(Struct, frozen=True):
     """Whether the adverts on the router's VRRP interfaces can be heard."""
 
     watched: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertSent:
+class AdvertSent(Struct, frozen=True):
     """keepalived of this router sent an advert."""
 
     interface: str
@@ -140,8 +126,7 @@ class AdvertSent:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertHeard:
+class AdvertHeard(Struct, frozen=True):
     """Another node's advert arrived. `advert_int` in seconds."""
 
     interface: str
@@ -154,8 +139,7 @@ class AdvertHeard:
 # --- events: gateways ---
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayProbed:
+class GatewayProbed(Struct, frozen=True):
     """A probe ended. With REPLY: the method that answered first and its round-trip time."""
 
     gateway: Gateway
@@ -165,57 +149,48 @@ class GatewayProbed:
     rtt_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultRoutesListed:
+class DefaultRoutesListed(Struct, frozen=True):
     gateways: tuple[Gateway, ...]
 
 
 # --- events: operators, configuration, time and the lever ---
 
 
-@dataclass(frozen=True, slots=True)
-class FailoverRequested:
+class FailoverRequested(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class DrainChanged:
+class DrainChanged(Struct, frozen=True):
     draining: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChanged:
+class SettingsChanged(Struct, frozen=True):
     settings: Settings
 
 
-@dataclass(frozen=True, slots=True)
-class StandingRead:
+class StandingRead(Struct, frozen=True):
     """What the track file held when havrrpd looked; None: it is missing or holds no number."""
 
     path: str
     value: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StandingWritten:
+class StandingWritten(Struct, frozen=True):
     path: str
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class StandingFailed:
+class StandingFailed(Struct, frozen=True):
     path: str
     value: int
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlinePassed:
+class DeadlinePassed(Struct, frozen=True):
     """The time that `next_deadline` named has come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(Struct, frozen=True):
     """havrrpd is about to stop: nothing may be left half done."""
 
 
@@ -247,19 +222,16 @@ Event = (
 # --- actions ---
 
 
-@dataclass(frozen=True, slots=True)
-class WriteStanding:
+class WriteStanding(Struct, frozen=True):
     path: str
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadStanding:
+class ReadStanding(Struct, frozen=True):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeGateway:
+class ProbeGateway(Struct, frozen=True):
     """Ask once, by every method at the same time; the first reply counts."""
 
     gateway: Gateway
@@ -268,26 +240,22 @@ class ProbeGateway:
     methods: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StopProbing:
+class StopProbing(Struct, frozen=True):
     """Close what probing this router opened; transmit nothing any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListDefaultRoutes:
+class ListDefaultRoutes(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTransition:
+class ReportTransition(Struct, frozen=True):
     instance: str
     old: State
     new: State
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class ReportProblem:
+class ReportProblem(Struct, frozen=True):
     """A problem appeared or went away. `instance` None: it is the router's as a whole."""
 
     instance: str | None
@@ -295,8 +263,7 @@ class ReportProblem:
     present: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReportResignation:
+class ReportResignation(Struct, frozen=True):
     cause: Cause
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from havrrpd.core.model import Router
 
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Struct, frozen=True):
     """Cumulative counts per upper bound of LAG_BUCKETS, and of everything."""
 
     counts: tuple[int, ...] = (0,) * len(LAG_BUCKETS)
@@ -19,8 +19,7 @@ class Histogram:
     total_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """What the sources counted since the daemon started."""
 
     netlink_overruns: int = 0
@@ -28,16 +27,14 @@ class Counters:
     adverts_rejected: Mapping[str, int] = field(default_factory=dict)  # by reason
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Unprotected:
+class Unprotected(Struct, frozen=True, order=True):
     """A router's namespace in which no keepalived runs: there is no state to speak of."""
 
     router: str
     namespace: str
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A snapshot. `now` is monotonic, `wall_now` the same moment in seconds since the epoch."""
 
     name: str

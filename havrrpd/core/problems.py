@@ -7,7 +7,8 @@ looked so for the rule's grace: what a normal transition shows for an instant is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from havrrpd.core.model import Instance, Problem, Router, State, Verdict
 from havrrpd.core.wire import adverts_stopped_at, no_master_at

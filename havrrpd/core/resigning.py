@@ -7,7 +7,7 @@ relieved means that this node is alone.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from havrrpd.core.messages import Action, ReportResignation
 from havrrpd.core.model import Cause, Phase, Router, State

@@ -13,7 +13,7 @@ others dwell is not in the adverts: a node goes by its own turns and by the long
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from havrrpd.core.gateways import restored
 from havrrpd.core.messages import AdvertHeard, Event

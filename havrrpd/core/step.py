@@ -8,7 +8,8 @@ Works on one router, in time that does not depend on how many there are. Same in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from havrrpd.core import election, gateways, lever
 from havrrpd.core.messages import Action, Event, ReportProblem, ReportTransition

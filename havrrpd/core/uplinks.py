@@ -8,7 +8,7 @@ the state is, no time ends it, and it is no failed turn.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from havrrpd.core.messages import Action
 from havrrpd.core.model import Cause, Phase, Router, State

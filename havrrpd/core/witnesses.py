@@ -8,8 +8,9 @@ A witness that was never heard does not disagree.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
+
+from msgspec.structs import replace
 
 from havrrpd.core.causes import cause_of
 from havrrpd.core.model import Cause, Instance, Router, State, Transition, Word

@@ -13,13 +13,14 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import ParamSpec
 
 import pytest
 import uvloop
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched

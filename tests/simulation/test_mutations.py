@@ -6,10 +6,11 @@ With all rules in place the same history holds. So the invariants can fail, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from havrrpd.core import election, lever, priority, resigning, rounds, uplinks
 from havrrpd.core.messages import Action, StandingRead

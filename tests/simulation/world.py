@@ -6,10 +6,13 @@ Everything random comes from one seed, and time is virtual: one history gives on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_interface
 from random import Random
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from havrrpd.core.messages import (
     Action,
@@ -71,8 +74,7 @@ DISCOVERED = 0.5  # from keepalived's start to its discovery
 RESTART = 1.0  # from the death of havrrpd to its next start, as systemd does it
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """What stays the same through a history. `lag`: from an event to each node's core, seconds."""
 
     priorities: tuple[int, ...] = (50, 50, 50)
@@ -432,4 +434,4 @@ class World:
 
 def scenario_of(nodes: int, base: int = 50, **more: object) -> Scenario:
     """Nodes of one base priority."""
-    return replace(Scenario(), priorities=(base,) * nodes, **more)  # type: ignore[arg-type]
+    return replace(Scenario(), priorities=(base,) * nodes, **more)

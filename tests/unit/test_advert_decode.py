@@ -6,13 +6,13 @@ MASTER with priority 100 and the last one, when it was stopped.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from havrrpd.core.model import InstanceConfig
 from havrrpd.sources.adverts import Advert, Reason, Rejected, decode

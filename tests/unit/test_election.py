@@ -1,9 +1,9 @@
 """When a router resigns, what is written to its lever, and when the round begins anew."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from msgspec.structs import replace
 
 from havrrpd.core.lever import find_lever
 from havrrpd.core.messages import (

@@ -1,7 +1,8 @@
 """When a MASTER probes its gateways, and what it concludes."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_interface
+
+from msgspec.structs import replace
 
 from havrrpd.core.messages import (
     Action,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from ipaddress import ip_address
 
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families as text_format
 
 from havrrpd.core.model import (

@@ -1,8 +1,7 @@
 """How the witnesses of an instance make its state, its problems and the causes of its moves."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from havrrpd.core.messages import (
     AddressRemoved,
