@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, ip_interface
+
+from msgspec.structs import replace
 
 from havrrpd.core.messages import (
     Action,
