@@ -17,6 +17,7 @@ from havrrpd.core.step import next_deadline, step
 
 LATE = 0.5  # seconds by which a deadline was missed: what it concludes from silence is not true
 CATCH_UP = 0.05  # seconds in which the sources read what came in meanwhile
+SHORTEST_PAUSE = 0.005  # seconds: what is due soon after one another is done together
 BATCH = 200  # events after which others on the loop get their turn
 
 Perform = Callable[[Router, Action], None]
@@ -51,12 +52,16 @@ class Steps:
             if self._queue:
                 await asyncio.sleep(0)
                 continue
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(self._idle_seconds()):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue  # a deadline, or the watchdog's second
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Until an event comes, a deadline, or the watchdog's second."""
+        self._wake.clear()
+        timer = asyncio.get_running_loop().call_later(self._idle_seconds(), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     def settle(self) -> None:
         """Take every queued step now: before the daemon stops."""
@@ -106,6 +111,5 @@ class Steps:
         self._due[router.id] = due
 
     def _idle_seconds(self) -> float:
-        if not self._heap:
-            return 1.0
-        return max(0.0, min(1.0, self._heap[0][0] - time.monotonic()))
+        due = self._heap[0][0] - time.monotonic() if self._heap else 1.0
+        return max(SHORTEST_PAUSE, min(1.0, due))

@@ -143,13 +143,13 @@ class Node:
         # nsenter, the shell, and then the process itself
         return Process(only_child(launcher, only_child(launcher, launcher.pid)), path)
 
-    def kill(self) -> None:
+    def kill(self, limit: float = 10.0) -> None:
         """End the node and everything in it, at once; returns when nothing of it runs.
 
         The kernel ends all the others before the first process is gone.
         """
         self.init.signal(signal.SIGKILL)
-        self.init.wait(10.0)
+        self.init.wait(limit)
         self._reap()
 
     def status(self, router: str = "", timeout: float = 2.0) -> dict[str, Any]:

@@ -7,19 +7,13 @@ start with the value 0, so that the first occurrence is an increase.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector, CollectorRegistry
-
-from havrrpd.core.model import Cause, Gateway, Outcome, Problem, Router, State, Verdict
-from havrrpd.core.node import LAG_BUCKETS, Histogram, Node
+from havrrpd.core.model import Cause, Gateway, Instance, Outcome, Problem, Router, State, Verdict
+from havrrpd.core.node import LAG_BUCKETS, Node
+from havrrpd.views.exposition import Family, Kind, content_type, escaped, text
 from havrrpd.views.status import priority_in_use
 
 RESIGNATION_CAUSES = (
@@ -55,193 +49,220 @@ TRANSITION_CAUSES = {
     ),
 }
 
+ROUTERS_A_SLICE = 50
+
 OF_INSTANCE = ("router", "vrrp_instance")
 OF_GATEWAY = ("router", "gateway", "family")
 
 
 def render(node: Node, accept: str) -> tuple[bytes, str]:
     """The metrics and their content type: OpenMetrics where `accept` asks for it, else text."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(NodeCollector(lambda: node))
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    rendering = Rendering(node, accept)
+    for _ in rendering.slices():
+        pass
+    return rendering.body(), rendering.content_type
 
 
-class NodeCollector(Collector):
-    """Yields every metric of the node as it is at the moment of the scrape."""
+class Rendering:
+    """One scrape, in slices: the loop turns between two of them. A router takes 40 us."""
 
-    def __init__(self, snapshot: Callable[[], Node]) -> None:
-        self._snapshot = snapshot
+    def __init__(self, node: Node, accept: str) -> None:
+        self.content_type = content_type(accept)
+        self._node = node
+        self._families = _Families()
 
-    def describe(self) -> list[Metric]:
-        return []  # otherwise registering would collect once
+    def slices(self) -> Iterator[None]:
+        """To be gone through to the end."""
+        _add_node(self._families, self._node)
+        routers = (self._node.routers[router_id] for router_id in sorted(self._node.routers))
+        while some := list(islice(routers, ROUTERS_A_SLICE)):
+            for router in some:
+                _add_router(self._families, self._node, router)
+            yield
 
-    def collect(self) -> Iterator[Metric]:
-        node = self._snapshot()
-        routers = [node.routers[router_id] for router_id in sorted(node.routers)]
-        yield from _of_node(node)
-        yield from _of_states(node, routers)
-        yield from _of_adverts(routers)
-        yield from _of_gateways(routers)
-        yield from _of_elections(routers)
+    def body(self) -> bytes:
+        return text(vars(self._families).values(), self.content_type)
 
 
-def _of_node(node: Node) -> Iterator[Metric]:
-    build = GaugeMetricFamily(
-        "havrrpd_build_info", "The version of havrrpd; always 1.", labels=("version",)
-    )
-    build.add_metric((node.version,), 1)
-    yield build
-    yield GaugeMetricFamily(
-        "havrrpd_draining", "Whether this node gives its routers away.", value=node.draining
-    )
-    yield GaugeMetricFamily(
-        "havrrpd_unprotected_routers",
-        "Namespaces of routers in which no keepalived runs.",
-        value=len(node.unprotected),
-    )
-    yield CounterMetricFamily(
-        "havrrpd_netlink_overruns",
-        "Times that the kernel had more to tell than was read, and everything was listed again.",
-        value=node.counters.netlink_overruns,
-    )
-    lines = CounterMetricFamily(
-        "havrrpd_notify_lines", "Lines read from keepalived's notify FIFOs.", labels=("outcome",)
-    )
+class _Families:
+    """Every metric, in the order in which it is shown."""
+
+    def __init__(self) -> None:
+        gauge, counter = partial(Family, Kind.GAUGE), partial(Family, Kind.COUNTER)
+        self.build = gauge(
+            "havrrpd_build_info", "The version of havrrpd; always 1.", labels=("version",)
+        )
+        self.draining = gauge("havrrpd_draining", "Whether this node gives its routers away.")
+        self.unprotected = gauge(
+            "havrrpd_unprotected_routers", "Namespaces of routers in which no keepalived runs."
+        )
+        self.overruns = counter(
+            "havrrpd_netlink_overruns",
+            "Times that the kernel had more to tell than was read, and everything was listed"
+            " again.",
+        )
+        self.lines = counter(
+            "havrrpd_notify_lines",
+            "Lines read from keepalived's notify FIFOs.",
+            labels=("outcome",),
+        )
+        self.rejected = counter(
+            "havrrpd_adverts_rejected", "Adverts that were dropped unread.", labels=("reason",)
+        )
+        self.lag = Family(
+            Kind.HISTOGRAM, "havrrpd_event_loop_lag_seconds", "How late the event loop came round."
+        )
+        self.reload_successful = gauge(
+            "havrrpd_config_last_reload_successful",
+            "Whether the last attempt to load the configuration succeeded.",
+        )
+        self.reloaded_at = gauge(
+            "havrrpd_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded.",
+        )
+        self.state = gauge(
+            "havrrpd_vrrp_state",
+            "1 for the state that the instance is in, 0 for the others.",
+            labels=(*OF_INSTANCE, "vrid", "state"),
+        )
+        self.problem = gauge(
+            "havrrpd_vrrp_problem",
+            "1 for a problem that is there, 0 for the others; a router's is on all its instances.",
+            labels=(*OF_INSTANCE, "problem"),
+        )
+        self.transitions = counter(
+            "havrrpd_vrrp_transitions",
+            "Transitions of the instance, by the state it came to and why.",
+            labels=(*OF_INSTANCE, "to", "cause"),
+        )
+        self.last_transition = gauge(
+            "havrrpd_vrrp_last_transition_timestamp_seconds",
+            "When the instance last changed its state; 0: not since havrrpd started.",
+            labels=OF_INSTANCE,
+        )
+        self.up = gauge(
+            "havrrpd_keepalived_up", "Whether the router's keepalived runs.", labels=("router",)
+        )
+        self.priority = gauge(
+            "havrrpd_vrrp_priority", "The configured priority of the instance.", labels=OF_INSTANCE
+        )
+        self.effective_priority = gauge(
+            "havrrpd_vrrp_effective_priority",
+            "The priority of the instance as the lever leaves it.",
+            labels=OF_INSTANCE,
+        )
+        self.masters = gauge(
+            "havrrpd_vrrp_masters_heard", "Other nodes heard as MASTER.", labels=OF_INSTANCE
+        )
+        self.adverts = counter(
+            "havrrpd_vrrp_adverts", "Adverts seen on the wire.", labels=(*OF_INSTANCE, "direction")
+        )
+        self.reachable = gauge(
+            "havrrpd_gateway_reachable",
+            "Whether the gateway is reachable; absent while it is not checked.",
+            labels=OF_GATEWAY,
+        )
+        self.rtt = gauge(
+            "havrrpd_gateway_rtt_seconds", "The last reply's round-trip time.", labels=OF_GATEWAY
+        )
+        self.probes = counter(
+            "havrrpd_gateway_probes",
+            "Probes of the gateway; without a reply `method` names all that were tried.",
+            labels=(*OF_GATEWAY, "method", "outcome"),
+        )
+        self.resignations = counter(
+            "havrrpd_resignations",
+            "Times that this node gave the MASTER role of the router up on purpose.",
+            labels=("router", "cause"),
+        )
+        self.tried = gauge(
+            "havrrpd_election_tried",
+            "Whether this node had its turn in the present round, and failed.",
+            labels=("router",),
+        )
+        self.turns = counter(
+            "havrrpd_election_turns", "Turns as MASTER without gateways.", labels=("router",)
+        )
+
+
+def _add_node(to: _Families, node: Node) -> None:
+    to.build.add((escaped(node.version),), 1)
+    to.draining.set(node.draining)
+    to.unprotected.set(len(node.unprotected))
+    to.overruns.set(node.counters.netlink_overruns)
     for outcome, count in sorted(node.counters.notify_lines.items()):
-        lines.add_metric((outcome,), count)
-    yield lines
-    rejected = CounterMetricFamily(
-        "havrrpd_adverts_rejected", "Adverts that were dropped unread.", labels=("reason",)
-    )
+        to.lines.add((escaped(outcome),), count)
     for reason, count in sorted(node.counters.adverts_rejected.items()):
-        rejected.add_metric((reason,), count)
-    yield rejected
-    yield _lag(node.loop_lag)
-    yield GaugeMetricFamily(
-        "havrrpd_config_last_reload_successful",
-        "Whether the last attempt to load the configuration succeeded.",
-        value=node.config_reload_successful,
-    )
-    yield GaugeMetricFamily(
-        "havrrpd_config_last_reload_success_timestamp_seconds",
-        "When the configuration in force was loaded.",
-        value=node.config_reloaded_at,
-    )
-
-
-def _lag(lag: Histogram) -> Metric:
+        to.rejected.add((escaped(reason),), count)
+    lag = node.loop_lag
     buckets = [(str(bound), count) for bound, count in zip(LAG_BUCKETS, lag.counts, strict=True)]
-    return HistogramMetricFamily(
-        "havrrpd_event_loop_lag_seconds",
-        "How late the event loop came round.",
-        buckets=[*buckets, ("+Inf", lag.count)],
-        sum_value=lag.total_seconds,
-    )
+    to.lag.add_buckets([*buckets, ("+Inf", lag.count)], lag.total_seconds)
+    to.reload_successful.set(node.config_reload_successful)
+    to.reloaded_at.set(node.config_reloaded_at)
 
 
-def _of_states(node: Node, routers: list[Router]) -> Iterator[Metric]:
-    state = GaugeMetricFamily(
-        "havrrpd_vrrp_state",
-        "1 for the state that the instance is in, 0 for the others.",
-        labels=(*OF_INSTANCE, "vrid", "state"),
-    )
-    problem = GaugeMetricFamily(
-        "havrrpd_vrrp_problem",
-        "1 for a problem that is there, 0 for the others; a router's is on all its instances.",
-        labels=(*OF_INSTANCE, "problem"),
-    )
-    transitions = CounterMetricFamily(
-        "havrrpd_vrrp_transitions",
-        "Transitions of the instance, by the state it came to and why.",
-        labels=(*OF_INSTANCE, "to", "cause"),
-    )
-    last = GaugeMetricFamily(
-        "havrrpd_vrrp_last_transition_timestamp_seconds",
-        "When the instance last changed its state; 0: not since havrrpd started.",
-        labels=OF_INSTANCE,
-    )
-    up = GaugeMetricFamily(
-        "havrrpd_keepalived_up", "Whether the router's keepalived runs.", labels=("router",)
-    )
-    for router in routers:
-        up.add_metric((router.id,), router.pid is not None)
-        if not router.instances:
-            _add_problems(problem, router.id, "", router.problems)
-        for instance in router.instances:
-            name, at = instance.config.name, instance.last_transition
-            for each in State:
-                labels = (router.id, name, str(instance.config.vrid), each)
-                state.add_metric(labels, instance.state is each)
-            _add_problems(problem, router.id, name, router.problems | instance.problems)
-            counts = {(to, why): 0 for to, causes in TRANSITION_CAUSES.items() for why in causes}
-            counts |= {(to, why): count for to, why, count in instance.transitions}
-            for (to, why), count in counts.items():
-                transitions.add_metric((router.id, name, to, why), count)
-            last.add_metric((router.id, name), 0 if at is None else node.wall(at.at))
-    yield from (state, problem, transitions, last, up)
+def _add_router(to: _Families, node: Node, router: Router) -> None:
+    own = (escaped(router.id),)
+    to.up.add(own, router.pid is not None)
+    if not router.instances:
+        _add_problems(to, (*own, ""), router.problems)
+    for instance in router.instances:
+        labels = (*own, escaped(instance.config.name))
+        _add_states(to, labels, node, router, instance)
+        _add_adverts(to, labels, router, instance)
+    _add_gateways(to, router)
+    _add_election(to, own, router)
 
 
-def _add_problems(
-    family: GaugeMetricFamily, router_id: str, instance: str, problems: frozenset[Problem]
+def _add_states(
+    to: _Families, labels: tuple[str, str], node: Node, router: Router, instance: Instance
 ) -> None:
+    vrid, at = str(instance.config.vrid), instance.last_transition
+    for each in State:
+        to.state.add((*labels, vrid, each), instance.state is each)
+    _add_problems(to, labels, router.problems | instance.problems)
+    counts = {(state, why): 0 for state, causes in TRANSITION_CAUSES.items() for why in causes}
+    counts |= {(state, why): count for state, why, count in instance.transitions}
+    for (state, why), count in counts.items():
+        to.transitions.add((*labels, state, why), count)
+    to.last_transition.add(labels, 0 if at is None else node.wall(at.at))
+
+
+def _add_problems(to: _Families, labels: tuple[str, str], problems: frozenset[Problem]) -> None:
     for problem in Problem:
-        family.add_metric((router_id, instance, problem), problem in problems)
+        to.problem.add((*labels, problem), problem in problems)
 
 
-def _of_adverts(routers: list[Router]) -> Iterator[Metric]:
-    base = GaugeMetricFamily(
-        "havrrpd_vrrp_priority", "The configured priority of the instance.", labels=OF_INSTANCE
-    )
-    effective = GaugeMetricFamily(
-        "havrrpd_vrrp_effective_priority",
-        "The priority of the instance as the lever leaves it.",
-        labels=OF_INSTANCE,
-    )
-    masters = GaugeMetricFamily(
-        "havrrpd_vrrp_masters_heard", "Other nodes heard as MASTER.", labels=OF_INSTANCE
-    )
-    adverts = CounterMetricFamily(
-        "havrrpd_vrrp_adverts", "Adverts seen on the wire.", labels=(*OF_INSTANCE, "direction")
-    )
-    for router in routers:
-        for instance in router.instances:
-            labels = (router.id, instance.config.name)
-            base.add_metric(labels, instance.config.priority)
-            effective.add_metric(labels, priority_in_use(router, instance))
-            masters.add_metric(labels, len(instance.masters))
-            adverts.add_metric((*labels, "sent"), instance.adverts_sent)
-            adverts.add_metric((*labels, "heard"), instance.adverts_heard)
-    yield from (base, effective, masters, adverts)
+def _add_adverts(
+    to: _Families, labels: tuple[str, str], router: Router, instance: Instance
+) -> None:
+    to.priority.add(labels, instance.config.priority)
+    to.effective_priority.add(labels, priority_in_use(router, instance))
+    to.masters.add(labels, len(instance.masters))
+    to.adverts.add((*labels, "sent"), instance.adverts_sent)
+    to.adverts.add((*labels, "heard"), instance.adverts_heard)
 
 
-def _of_gateways(routers: list[Router]) -> Iterator[Metric]:
-    reachable = GaugeMetricFamily(
-        "havrrpd_gateway_reachable",
-        "Whether the gateway is reachable; absent while it is not checked.",
-        labels=OF_GATEWAY,
-    )
-    rtt = GaugeMetricFamily(
-        "havrrpd_gateway_rtt_seconds", "The last reply's round-trip time.", labels=OF_GATEWAY
-    )
-    probes = CounterMetricFamily(
-        "havrrpd_gateway_probes",
-        "Probes of the gateway; without a reply `method` names all that were tried.",
-        labels=(*OF_GATEWAY, "method", "outcome"),
-    )
-    for router in routers:
-        for check in router.checks:
-            labels = _gateway_labels(router, check.gateway)
-            if check.verdict is not Verdict.UNCHECKED:
-                reachable.add_metric(labels, check.verdict is Verdict.REACHABLE)
-            if check.rtt_seconds is not None:
-                rtt.add_metric(labels, check.rtt_seconds)
-        series: Counter[tuple[str, ...]] = Counter()
-        for (gateway, method, outcome), count in _probes(router).items():
-            series[*_gateway_labels(router, gateway), method, outcome] += count
-        for probe_labels, count in series.items():
-            probes.add_metric(probe_labels, count)
-    yield from (reachable, rtt, probes)
+def _add_gateways(to: _Families, router: Router) -> None:
+    for check in router.checks:
+        labels = _gateway_labels(router, check.gateway)
+        if check.verdict is not Verdict.UNCHECKED:
+            to.reachable.add(labels, check.verdict is Verdict.REACHABLE)
+        if check.rtt_seconds is not None:
+            to.rtt.add(labels, check.rtt_seconds)
+    series: Counter[tuple[str, ...]] = Counter()
+    for (gateway, method, outcome), count in _probes(router).items():
+        series[*_gateway_labels(router, gateway), method, outcome] += count
+    for probe_labels, count in series.items():
+        to.probes.add(probe_labels, count)
+
+
+def _add_election(to: _Families, own: tuple[str], router: Router) -> None:
+    counts = dict.fromkeys(RESIGNATION_CAUSES, 0) | dict(router.election.resignations)
+    for cause, count in counts.items():
+        to.resignations.add((*own, cause), count)
+    to.tried.add(own, router.election.tried)
+    to.turns.add(own, router.election.turns_total)
 
 
 def _probes(router: Router) -> dict[tuple[Gateway, str, Outcome], int]:
@@ -268,27 +289,4 @@ def _gateway_labels(router: Router, gateway: Gateway) -> tuple[str, str, str]:
     )
     scoped = address.is_link_local and interface is not None and "%" not in str(address)
     name = f"{address}%{interface}" if scoped or ambiguous else str(address)
-    return (router.id, name, f"ipv{address.version}")
-
-
-def _of_elections(routers: list[Router]) -> Iterator[Metric]:
-    resignations = CounterMetricFamily(
-        "havrrpd_resignations",
-        "Times that this node gave the MASTER role of the router up on purpose.",
-        labels=("router", "cause"),
-    )
-    tried = GaugeMetricFamily(
-        "havrrpd_election_tried",
-        "Whether this node had its turn in the present round, and failed.",
-        labels=("router",),
-    )
-    turns = CounterMetricFamily(
-        "havrrpd_election_turns", "Turns as MASTER without gateways.", labels=("router",)
-    )
-    for router in routers:
-        counts = dict.fromkeys(RESIGNATION_CAUSES, 0) | dict(router.election.resignations)
-        for cause, count in counts.items():
-            resignations.add_metric((router.id, cause), count)
-        tried.add_metric((router.id,), router.election.tried)
-        turns.add_metric((router.id,), router.election.turns_total)
-    yield from (resignations, tried, turns)
+    return (escaped(router.id), escaped(name), f"ipv{address.version}")

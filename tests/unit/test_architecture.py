@@ -16,7 +16,7 @@ OUTSIDE_WORLD = {
 # a room of its own.
 ALLOWED = {
     "core": {"core"},
-    "sources": {"core", "netns"},
+    "sources": {"core", "netns", "closing"},
     "levers": {"core"},
     "views": {"core"},
 }

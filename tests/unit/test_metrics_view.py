@@ -6,6 +6,7 @@ import re
 from ipaddress import ip_address
 
 from msgspec.structs import replace
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_format
 from prometheus_client.parser import text_string_to_metric_families as text_format
 
 from havrrpd.core.model import (
@@ -25,7 +26,7 @@ from havrrpd.core.model import (
     Verdict,
 )
 from havrrpd.core.node import Counters, Histogram, Node, Unprotected
-from havrrpd.views.metrics import render
+from havrrpd.views.metrics import ROUTERS_A_SLICE, Rendering, render
 
 TEXT = "text/plain"
 OPEN = "application/openmetrics-text; version=1.0.0"
@@ -155,7 +156,7 @@ def test_probes_of_one_address_over_several_interfaces_in_turn_are_one_series() 
     address = ip_address("203.0.113.1")
     probes = {(Gateway(address, name), "arp", Outcome.REPLY): 2 for name in ("qg-0", "qg-1", None)}
     text, _ = render(node(replace(ROUTER, checks=(), probes=probes)), TEXT)
-    labels = 'family="ipv4",gateway="203.0.113.1",method="arp",outcome="reply",router="a"'
+    labels = 'router="a",gateway="203.0.113.1",family="ipv4",method="arp",outcome="reply"'
     assert [line for line in text.decode().splitlines() if labels in line] == [
         f"havrrpd_gateway_probes_total{{{labels}}} 6.0"
     ]
@@ -223,3 +224,27 @@ def test_openmetrics_is_given_to_those_who_ask_for_it() -> None:
     assert text.endswith("# EOF\n")
     assert "# TYPE havrrpd_vrrp_transitions counter\n" in text
     assert render(node(ROUTER), TEXT)[1].startswith("text/plain")
+
+
+def test_names_with_quotes_backslashes_and_newlines_come_through() -> None:
+    odd = 'a"b\\c\nd'
+    router = replace(
+        ROUTER, id=odd, instances=(replace(VR_1, config=replace(VR_1.config, name=odd)),)
+    )
+    for accept, parse in ((TEXT, text_format), (OPEN, open_format)):
+        body, _ = render(node(router), accept)
+        labels = [
+            sample.labels
+            for family in parse(body.decode())
+            for sample in family.samples
+            if sample.name == "havrrpd_vrrp_priority"
+        ]
+        assert labels == [{"router": odd, "vrrp_instance": odd}]
+
+
+def test_a_thousand_routers_are_rendered_in_slices() -> None:
+    many = node(*(replace(ROUTER, id=f"r{number}") for number in range(1000)))
+    rendering = Rendering(many, TEXT)
+    assert sum(1 for _ in rendering.slices()) == 1000 / ROUTERS_A_SLICE
+    assert rendering.body() == render(many, TEXT)[0]
+    assert rendering.body().count(b"\nhavrrpd_keepalived_up{") == 1000

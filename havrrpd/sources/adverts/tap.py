@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from fcntl import ioctl
 
+from havrrpd.closing import close_soon
 from havrrpd.netns import open_inside
 from havrrpd.sources.adverts.filter import advert_filter
 
@@ -35,7 +36,7 @@ class Tap:
         return self._socket.fileno()
 
     def close(self) -> None:
-        self._socket.close()
+        close_soon(self._socket)
 
     def narrow(self, vrids: frozenset[int]) -> None:
         """Pass only the adverts of `vrids` from now on."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from havrrpd.closing import close_soon
 from havrrpd.core.messages import ProbeGateway
 from havrrpd.core.model import IPAddress
 from havrrpd.sources.gateway import arp, icmp, ndp
@@ -109,7 +110,7 @@ class Sender:
         """Close a broken ear: the next probe opens another."""
         self._ears = {key: kept for key, kept in self._ears.items() if kept is not ear}
         self._unlisten(ear)
-        ear.socket.close()
+        close_soon(ear.socket)
 
     def close(self) -> None:
         for ear in tuple(self._ears.values()):

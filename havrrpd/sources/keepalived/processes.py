@@ -92,7 +92,7 @@ class Keepalived:
         if known is None:
             return self._netns_dir / router
         if known.process is not None:
-            return self._proc.path / str(known.process.pid) / "ns" / "net"
+            return known.process.netns_path
         if known.namespace is None:
             return self._proc.path / "self" / "ns" / "net"
         return self._netns_dir / known.namespace
@@ -271,7 +271,8 @@ class Keepalived:
                 return
             unless_adopted.pop_all()
         router = self._router_of(netns, loaded.path)
-        router.process = Process(pid, pidfd, netns, loaded, stamp)
+        netns_path = self._proc.path / str(pid) / "ns" / "net"
+        router.process = Process(pid, pidfd, netns, netns_path, loaded, stamp)
         router.ran = True
         router.file_seen = os.path.exists(router.path)
         self._seen.pop(pid, None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from havrrpd.core.model import KeepalivedConfig
 from havrrpd.sources.keepalived.loaded import LoadedConfig, Stamp
@@ -21,6 +21,7 @@ class Process:
     pid: int
     pidfd: int
     netns: Netns
+    netns_path: Path
     loaded: LoadedConfig
     stamp: Stamp | None  # None: to be read again
     changed_stamp: Stamp | None = None  # seen once; read when it is still so at the next look
@@ -74,17 +75,15 @@ class Registry:
 
     def find(self, namespace: str | None, path: str) -> KnownRouter | None:
         """The router that a process in this namespace with this configuration belongs to."""
-        exact = self._first(lambda each: each.path == path and each.namespace == namespace)
-        if exact is not None:
-            return exact
-        told = self._first(
-            lambda each: each.absent is not None and _is_meant(each, namespace, path)
-        )
-        if told is not None:
-            return told
+        here = [each for each in self.routers.values() if each.namespace == namespace]
+        if exact := [each for each in here if each.path == path]:
+            return _first(exact)
+        told = (each for each in self.routers.values() if each.absent is not None)
+        if meant := [each for each in told if _is_meant(each, namespace, path)]:
+            return _first(meant)
         # The same namespace and another file: moved, unless another router is there as well.
-        here = [each for each in self if namespace is not None and each.namespace == namespace]
-        return here[0] if len(here) == 1 and here[0].process is None else None
+        moved = namespace is not None and len(here) == 1 and here[0].process is None
+        return here[0] if moved else None
 
     def add(self, namespace: str | None, path: str) -> KnownRouter:
         """A new one; where its id is taken it gets a number."""
@@ -96,10 +95,10 @@ class Registry:
         router = self.routers[name] = KnownRouter(name, namespace, path)
         return router
 
-    def _first(self, condition: Callable[[KnownRouter], bool]) -> KnownRouter | None:
-        """One without a process is preferred."""
-        found = sorted(filter(condition, self), key=lambda each: each.process is not None)
-        return found[0] if found else None
+
+def _first(found: list[KnownRouter]) -> KnownRouter:
+    """One without a process is preferred."""
+    return min(found, key=lambda each: each.process is not None)
 
 
 def _is_meant(router: KnownRouter, namespace: str | None, path: str) -> bool:

@@ -1,19 +1,17 @@
 """rtnetlink's bytes -> what they say about links, addresses and namespaces. No I/O.
 
-Addresses come by the thousand and are read by struct (5 us; pyroute2 takes 22); link messages carry
-some sixty nested attributes and are pyroute2's (100 us).
+They come by the thousand and are read by struct: an address in 5 us (pyroute2 takes 22), a link,
+with some sixty nested attributes of which one is of interest, in 3 us (pyroute2 takes 250).
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from socket import AF_BRIDGE, AF_INET, AF_INET6
-
-from pyroute2.netlink.exceptions import NetlinkDecodeError
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from havrrpd.core.model import IPInterface
 
@@ -24,6 +22,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWNSID, RTM_DELNSID, RTM_GETNSID = 88, 89, 90
 NETNSA_NSID, NETNSA_FD = 1, 3
+IFLA_IFNAME = 3
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 IFA_F_DADFAILED = 0x08
 IFF_UP, IFF_RUNNING = 0x1, 0x40
@@ -138,15 +137,12 @@ def _decode_link(packet: Packet) -> LinkSeen | LinkLost | None:
 
 
 def _interface_name(data: bytes) -> str:
-    try:
-        message = ifinfmsg(data)
-        message.decode()
-        name = message.get_attr("IFLA_IFNAME")
-    except (NetlinkDecodeError, struct.error, ValueError) as error:
-        raise MalformedError(f"a link message that can't be read: {error}") from error
-    if not isinstance(name, str) or not name:
+    attributes = _each_attribute(data, _HEADER.size + _LINK.size)
+    value = next((value for kind, value in attributes if kind == IFLA_IFNAME), b"")
+    name = value.partition(b"\0")[0]
+    if not name:
         raise MalformedError("a link message without a name")
-    return name
+    return os.fsdecode(name)
 
 
 def _decode_address(packet: Packet) -> AddressSeen | AddressLost | None:
@@ -179,16 +175,18 @@ def _interface_address(family: int, packed: bytes, prefix_length: int) -> IPInte
 
 
 def _attributes(data: bytes, offset: int) -> dict[int, bytes]:
-    found = {}
+    return dict(_each_attribute(data, offset))
+
+
+def _each_attribute(data: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     while offset + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, offset)
         if not _ATTRIBUTE.size <= length <= len(data) - offset:
             raise MalformedError(
                 f"an attribute of {length} bytes where {len(data) - offset} are left"
             )
-        found[kind & _ATTRIBUTE_TYPE_MASK] = data[offset + _ATTRIBUTE.size : offset + length]
+        yield kind & _ATTRIBUTE_TYPE_MASK, data[offset + _ATTRIBUTE.size : offset + length]
         offset += _aligned(length)
-    return found
 
 
 def _aligned(length: int) -> int:
