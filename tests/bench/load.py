@@ -35,7 +35,6 @@ SOURCE = Path(__file__).parents[2]
 ADVERT_INT = 2
 PRIORITY = 150
 END_LIMIT = 120.0  # seconds: thousands of processes
-_OUTSIDE = 3  # the addresses before the floating ones
 FIND_LIMIT = 60.0  # seconds; what it must reach is measured, not enforced here
 
 
@@ -141,28 +140,25 @@ vrrp_instance VR_{self.vrid} {{
         return {"netns": member.netns, "conf": self.configuration(), "fifo": member.fifo}
 
     def links(self) -> list[str]:
-        """Lines of an `ip -batch`."""
+        """Lines of an `ip -batch`.
+
+        Both ends of a router's outside know each other for good: of what it learns, the kernel's
+        neighbour tables hold 1024 entries for the whole machine. A real node raises gc_thresh3.
+        """
+        outside, inside = f"g{self.number}", self.qg
         return [
             f"netns add {self.namespace}",
             f"link add h{self.number} type veth peer name {self.ha} netns {self.namespace}",
-            f"link add g{self.number} type veth"
-            f" peer name {self.qg} address {self._mac} netns {self.namespace}",
-            *(f"address add {each} dev g{self.number} nodad" for each in self.gateways),
+            f"link add {outside} address {self._mac(0x3F)} type veth"
+            f" peer name {inside} address {self._mac(0x3E)} netns {self.namespace}",
+            *(f"address add {each} dev {outside} nodad" for each in self.gateways),
             f"link set h{self.number} up",
-            f"link set g{self.number} up",
+            f"link set {outside} up",
             *(
-                f"neighbour add {address.split('/')[0]} lladdr {self._mac} dev g{self.number}"
-                for address, at in self.addresses[:_OUTSIDE]
-                if at == self.qg
+                f"neighbour add {each} lladdr {self._mac(0x3E)} dev {outside}"
+                for each in (self._outside(2), self._outside6(2))
             ),
         ]
-
-    @property
-    def _mac(self) -> str:
-        """Told to the gateways' end for good: the kernel's tables hold 1024 that are learnt."""
-        return (
-            f"fa:16:3e:{self.number >> 16:02x}:{self.number >> 8 & 255:02x}:{self.number & 255:02x}"
-        )
 
     def inside(self) -> list[str]:
         """Likewise, in its namespace."""
@@ -171,7 +167,14 @@ vrrp_instance VR_{self.vrid} {{
             f"link set {self.ha} up",
             f"link set {self.qg} up",
             f"address add {self.member().ha_address}/18 dev {self.ha}",
+            *(
+                f"neighbour add {each} lladdr {self._mac(0x3F)} dev {self.qg}"
+                for each in (self._outside(1), self._outside6(1))
+            ),
         ]
+
+    def _mac(self, side: int) -> str:
+        return bytes((0xFA, 0x16, side, *self.number.to_bytes(3))).hex(":")
 
     def _outside(self, host: int) -> IPv4Address:
         return IPv4Address("10.0.0.0") + 4 * self.number + host
