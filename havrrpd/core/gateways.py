@@ -15,6 +15,9 @@ from msgspec.structs import replace
 
 from havrrpd.core.messages import (
     Action,
+    AdvertHeard,
+    AdvertSent,
+    DeadlinePassed,
     DefaultRoutesListed,
     Event,
     GatewayProbed,
@@ -35,6 +38,8 @@ from havrrpd.core.model import (
 )
 from havrrpd.core.wire import adverts_stopped_at
 
+# What comes all the time says nothing of which gateways there are.
+_CHANGES_NO_GATEWAY = (GatewayProbed, DeadlinePassed, AdvertSent, AdvertHeard)
 ROUTES_INTERVAL = 10.0  # seconds between two looks at the default routes
 
 
@@ -47,7 +52,8 @@ def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action
     if isinstance(event, DefaultRoutesListed):
         router = replace(router, default_gateways=event.gateways)
     router, listing = _list_routes_if_due(router, now)
-    checks = _wanted_checks(router, now)
+    unchanged = router.checks and isinstance(event, _CHANGES_NO_GATEWAY)
+    checks = router.checks if unchanged else _wanted_checks(router, now)
     if isinstance(event, GatewayProbed):
         checks = tuple(_judged(c, event, router.settings.health_check, now) for c in checks)
     checks, probes = _due_probes(router, checks, now)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import lru_cache
 
 from havrrpd.core.model import Instance, Router
 
@@ -50,9 +51,12 @@ def has_room(router: Router) -> bool:
 
 def rank(router: Router, moved_on: int = 0) -> int:
     """A number of (router, node), the same on every run; 0 where preemption sets the order."""
-    if preempts(router):
-        return 0
-    name = f"{router.id}\0{router.settings.node}\0{moved_on}"
+    return 0 if preempts(router) else _number(router.id, router.settings.node, moved_on)
+
+
+@lru_cache(maxsize=10_000)  # each step asks for it
+def _number(router_id: str, node: str, moved_on: int) -> int:
+    name = f"{router_id}\0{node}\0{moved_on}"
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
 
 

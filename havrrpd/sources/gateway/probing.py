@@ -181,32 +181,36 @@ class Gateways:
             probing.sender = None
 
     def _receive(self) -> None:
-        for descriptor, _ in self._poller.poll(0):
-            router, ear, sender = self._ears[descriptor]
-            try:
-                self._drain(router, ear, sender)
-            except OSError as error:  # its link went down, or is gone: the next probe opens another
-                _log.warning("gateway.socket_failed", router=router, error=str(error))
-                sender.drop(ear)
-
-    def _drain(self, router: str, ear: Ear, sender: Sender) -> None:
+        """One packet of each socket at a time: more than one is rare, and a look costs as much."""
         for _ in range(_PACKETS_A_ROUND):
-            received = ear.receive()
-            if received is None:
+            ready = self._poller.poll(0)
+            if not ready:
                 return
-            # This order: what comes between the two readings makes a reply later, not earlier.
-            wall_now = time.time()
-            arrived_at = arrival(received, time.monotonic(), wall_now)
-            reply = ear.decode(received)
-            match reply:
-                case None:
-                    self._reject(router)
-                case EchoReply():
-                    self._hear_echo(router, reply, sender, arrived_at)
-                case NeighbourReply():
-                    self._hear_neighbour(router, reply, arrived_at)
-                case _:
-                    assert_never(reply)
+            for descriptor, _ in ready:
+                router, ear, sender = self._ears[descriptor]
+                try:
+                    self._hear(router, ear, sender)
+                except OSError as error:  # its link is down or gone: the next probe opens another
+                    _log.warning("gateway.socket_failed", router=router, error=str(error))
+                    sender.drop(ear)
+
+    def _hear(self, router: str, ear: Ear, sender: Sender) -> None:
+        received = ear.receive()
+        if received is None:
+            return
+        # This order: what comes between the two readings makes a reply later, not earlier.
+        wall_now = time.time()
+        arrived_at = arrival(received, time.monotonic(), wall_now)
+        reply = ear.decode(received)
+        match reply:
+            case None:
+                self._reject(router)
+            case EchoReply():
+                self._hear_echo(router, reply, sender, arrived_at)
+            case NeighbourReply():
+                self._hear_neighbour(router, reply, arrived_at)
+            case _:
+                assert_never(reply)
 
     def _hear_echo(self, router: str, reply: EchoReply, sender: Sender, arrived_at: float) -> None:
         if not sender.expects(reply.identifier):
