@@ -19,8 +19,9 @@ lint: .venv/.installed
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
+# About half an hour: writes docs/benchmarks.md. Neutron's monitors are fetched from PyPI once.
 bench: root .venv/.installed
-	@$(PYTHON) tests/bench/run.py
+	@$(PYTHON) -m tests.bench.run
 
 # About 25 minutes; `OPTIONS="--by havrrpd"` makes half of it, `OPTIONS=--quick` four rows.
 round-robin: root .venv/.installed

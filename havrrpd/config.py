@@ -38,6 +38,7 @@ class NodeTable:
 class Discovery:
     interval: float = 2.0
     netns_dir: str = "/run/netns"
+    receive_buffer: int = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _DAY = 86400.0
 _Seconds = Annotated[float, Meta(gt=0, le=_DAY)]
 _SecondsOrZero = Annotated[float, Meta(ge=0, le=_DAY)]
 _Count = Annotated[int, Meta(ge=1, le=1000)]
+_BufferSize = Annotated[int, Meta(ge=4096, le=1 << 30)]
 _Name = Annotated[str, Meta(pattern=r"^[^\s/\x00-\x1f]+$")]
 _NameOrEmpty = Annotated[str, Meta(pattern=r"^[^\s/\x00-\x1f]*$")]
 _Interface = Annotated[str, Meta(pattern=r"^[^\s/]{1,15}\Z")]
@@ -124,6 +125,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "discovery": {
         "interval": Key(_Seconds, _SECONDS_WORDS),
         "netns_dir": Key(_Path, _PATH_WORDS),
+        "receive_buffer": Key(_BufferSize, "must be a number of bytes from 4096 to 1073741824"),
     },
     "health_check": HEALTH_CHECK,
     "election": {

@@ -49,7 +49,7 @@ class Sources:
             netns_dir=Path(loaded.discovery.netns_dir),
             explicit=_explicit(loaded),
         )
-        self._netlink = Netlink(self._of_kernel)
+        self._netlink = Netlink(self._of_kernel, loaded.discovery.receive_buffer)
         self._uplinks = Uplinks(emit, self._watch_node)
         self._notify = Notify(emit)
         self._adverts = Adverts(emit)

@@ -186,8 +186,11 @@ vrrp_instance VR_{self.vrid} {{
 class Load:
     """A context manager: the routers are there and BACKUP; `start_havrrpd` begins to watch them."""
 
-    def __init__(self, count: int, floating: int = 0) -> None:
+    def __init__(self, count: int, floating: int = 0, many: int | None = None) -> None:
+        """`floating` addresses more each; the first router `many`."""
         self.routers = [Crowded(number, floating) for number in range(count)]
+        if many is not None:
+            self.routers[0] = Crowded(0, many)
         self._logs = Path(tempfile.mkdtemp(prefix="havrrpd-load-"))
 
     def __enter__(self) -> Self:
@@ -252,6 +255,16 @@ class Load:
 
     def metrics(self) -> str:
         return get(self.node.path("/run/havrrpd/havrrpd.sock"), "/metrics", 10.0).decode()
+
+    def transitions(self) -> list[int]:
+        """How many each router made, but for the first one: to the state it was found in."""
+        shown = self.node.status(timeout=10.0)["routers"]
+        return [router["instances"][0]["transitions"] - 1 for router in shown]
+
+    def counter(self, name: str) -> float:
+        """The sum over all its series."""
+        lines = self.metrics().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
     # --- the crowd ---
 

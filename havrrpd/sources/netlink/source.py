@@ -22,7 +22,7 @@ from havrrpd.sources.netlink.decode import MalformedError, Message, NamespaceLos
 from havrrpd.sources.netlink.kernel import OWN, Kernel, open_follower, receive
 from havrrpd.sources.netlink.table import Table
 
-RECEIVE_BUFFER = 8 * 1024 * 1024  # bytes; the kernel takes memory only for what is queued
+RECEIVE_BUFFER = 8 * 1024 * 1024  # bytes
 _WAKE_INTERVAL = 1.0  # seconds a deaf reader can matter
 _OVERRUN_PAUSE = 0.02  # seconds: lets a burst end before everything is listed
 _OVERRUN_LOG_INTERVAL = 1.0  # seconds: overruns come in floods
@@ -62,7 +62,7 @@ class Netlink:
     """
 
     def __init__(
-        self, emit: Callable[[str, Event], None], *, receive_buffer: int = RECEIVE_BUFFER
+        self, emit: Callable[[str, Event], None], receive_buffer: int = RECEIVE_BUFFER
     ) -> None:
         self.overruns = 0
         self._refusal: str | None = None
