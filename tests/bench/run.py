@@ -22,7 +22,8 @@ from tests.bench.report import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 WITH_PEERS = (10, 50)  # routers
-OF_PEERS = ("resting", "storms")  # what is compared
+THOROUGHLY = (10, scale.BIG)
+OF_ALL = ("resting", "storms")  # with every number of routers
 
 
 def main() -> int:
@@ -41,11 +42,9 @@ def main() -> int:
 
 def _all(*, with_peers: bool) -> Iterator[Figure]:
     yield from few.measure()
-    for count in scale.SIZES:
-        yield from scale.measure(count, scale.PARTS)
+    for count in sorted({*scale.SIZES, *(WITH_PEERS if with_peers else ())}):
+        yield from scale.measure(count, scale.PARTS if count in THOROUGHLY else OF_ALL)
     if with_peers:
-        for count in set(WITH_PEERS) - set(scale.SIZES):
-            yield from scale.measure(count, OF_PEERS)
         for peer in PEERS:
             for count in WITH_PEERS:
                 yield from measure(peer, count)

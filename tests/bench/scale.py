@@ -17,7 +17,7 @@ from havrrpd.lab.waiting import LabError, wait_until
 from tests.bench.figure import HAVRRPD, Figure
 from tests.bench.load import Load
 
-IDLE_SECONDS = 20.0
+IDLE_SECONDS = 10.0
 LATENCIES = 200
 SCRAPES = 10
 STORMS = 10
@@ -67,7 +67,7 @@ def measure(count: int, parts: Iterable[str]) -> Iterator[Figure]:
             for figure in PARTS[name](count):
                 limit = LIMITS.get(figure.what) if count == BIG else None
                 yield replace(figure, limit=limit)
-        except LabError as error:
+        except (LabError, OSError, AssertionError) as error:
             yield Figure(HAVRRPD, count, name.replace("_", " "), None, note=f"failed: {error}")
 
 
