@@ -15,7 +15,14 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from havrrpd.core import lever, rounds, uplinks
-from havrrpd.core.messages import Action, DrainChanged, Event, FailoverRequested, Stopping
+from havrrpd.core.messages import (
+    Action,
+    AdvertHeard,
+    DrainChanged,
+    Event,
+    FailoverRequested,
+    Stopping,
+)
 from havrrpd.core.model import Cause, Phase, Router, State, Verdict
 from havrrpd.core.priority import preempts
 from havrrpd.core.resigning import refusal, released_if_due, resign
@@ -68,7 +75,7 @@ def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Actio
     if election.phase is Phase.RESIGNING:
         return released_if_due(router, now), []
     if election.draining or election.phase is Phase.DRAINED:
-        router, drained = _drained(router, now)
+        router, drained = _drained(router, event, now)
         if drained:
             return router, drained
     if isinstance(event, FailoverRequested):
@@ -78,13 +85,17 @@ def _moved(router: Router, event: Event, now: float) -> tuple[Router, list[Actio
     return _turn_failed(router, now)
 
 
-def _drained(router: Router, now: float) -> tuple[Router, list[Action]]:
+def _drained(router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
     """Give the role up once for a drain, as soon as that can be done. Later this node may become
     MASTER again, as the last resort.
+
+    A BACKUP has nothing to give up once it hears a MASTER: the one that it knew may have just died.
     """
     election = router.election
     phase = Phase.DRAINED if election.draining else Phase.STEADY
-    settled = election.drain_settled or router.state in (State.BACKUP, State.FAULT)
+    heard = isinstance(event, AdvertHeard) and event.priority > 0
+    relieved = heard and router.state is State.BACKUP
+    settled = election.drain_settled or relieved or router.state is State.FAULT
     election = replace(election, phase=phase, drain_settled=settled)
     router = router if election == router.election else replace(router, election=election)
     if not election.draining or settled or refusal(router) is not None:

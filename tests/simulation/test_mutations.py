@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from havrrpd.core import election, lever, priority, resigning, rounds, uplinks
-from havrrpd.core.messages import Action, StandingRead
+from havrrpd.core.messages import Action, Event, StandingRead
 from havrrpd.core.model import Election, HealthCheck, Router
 from tests.simulation.histories import (
     AllGateways,
@@ -117,7 +117,7 @@ def again_by_rank(router: Router, *, tried: bool, draining: bool) -> int:
     return priority.standing(forgetful, tried=tried, draining=draining)
 
 
-def no_drain(router: Router, now: float) -> tuple[Router, list[Action]]:
+def no_drain(router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
     return router, []
 
 

@@ -365,6 +365,16 @@ def test_a_drain_is_carried_out_as_soon_as_it_can_be_and_once() -> None:
     assert bare.lever == -254
 
 
+def test_a_drained_backup_that_hears_no_master_any_more_gives_the_role_up_once_it_has_it() -> None:
+    """The MASTER died just then, and a third node may be about to start."""
+    driven = Driven().as_backup().feed(DrainChanged(True)).hear(0).promote()
+    assert driven.lever == -254
+    driven.fault().promote()
+    assert driven.lever == -254  # until somebody is heard, or release_timeout
+    driven.fault().hear(140, at=0.7)
+    assert driven.lever == -149
+
+
 def test_a_lever_that_is_no_longer_loaded_is_not_left_at_fault() -> None:
     driven = outage(Driven(health_check=CHECKED, sends=True)).fault()
     driven.feed(KeepalivedReloaded(replace(CONFIG, track_files=())))
