@@ -201,6 +201,7 @@ class Load:
             self._crowd = self._start_crowd()
         except BaseException:
             self.node.kill(END_LIMIT)
+            self._keep_logs()
             raise
         return self
 
@@ -216,7 +217,10 @@ class Load:
         if kind is None:
             shutil.rmtree(self._logs)
         else:
-            print(f"the logs are in {self._logs}", file=sys.stderr)
+            self._keep_logs()
+
+    def _keep_logs(self) -> None:
+        print(f"the logs are in {self._logs}", file=sys.stderr)
 
     # --- havrrpd ---
 
