@@ -21,6 +21,9 @@ from havrrpd.core.model import Election, MasterHeard, Phase, Router, State
 from havrrpd.core.priority import TRIED, away_from, base_priority, preempts
 from havrrpd.core.wire import MOST_MASTERS
 
+MOST_DOUBLINGS = 32  # by then it is max_dwell
+HEARD_LATE = 1.0  # seconds by which a turn that was due to end is heard to last longer
+
 
 def step(before: Router, router: Router, event: Event, now: float) -> Router:
     """The router after what the event says about the round. `before`: ahead of the event."""
@@ -41,7 +44,8 @@ def step(before: Router, router: Router, event: Event, now: float) -> Router:
 def dwell(router: Router, turns: int) -> float:
     """How long a turn lasts at least, after so many failed ones in the same outage."""
     shortest = router.settings.health_check.time_to_lose
-    return max(shortest, min(shortest * 2.0 ** min(turns, 32), router.settings.max_dwell))
+    doubled = shortest * 2.0 ** min(turns, MOST_DOUBLINGS)
+    return max(shortest, min(doubled, router.settings.max_dwell))
 
 
 def proven_at(router: Router, master: MasterHeard) -> float:
@@ -107,10 +111,11 @@ def _out_of_the_way(router: Router, election: Election, event: AdvertHeard) -> E
 def _after_resignation(
     before: Router, election: Election, event: AdvertHeard, now: float
 ) -> Election:
-    """A turn of another node ended. One that lasted longer than max_dwell was no failing one."""
+    """A turn of another node ended. One that lasted longer than any dwell was no failing one."""
     master = _master(before, event)
     lasted = 0.0 if master is None else now - master.first_heard
-    if not election.longest_heard < lasted <= before.settings.max_dwell:
+    longest = dwell(before, MOST_DOUBLINGS) + HEARD_LATE
+    if not election.longest_heard < lasted <= longest:
         return election
     return replace(election, longest_heard=lasted)
 

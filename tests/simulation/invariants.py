@@ -75,6 +75,7 @@ class Invariants:
         self._strict, self._fresh = True, True
         self._calm = Calm(0.0, strict=True, fresh=True)
         self._masters: tuple[Node, ...] = ()
+        self._given_up: set[Node] = set()  # drained nodes whose one move is done, or was not needed
         self._two_since: float | None = None
         self._none_since = 0.0
         world.watch.resigned = self._resigned
@@ -95,6 +96,7 @@ class Invariants:
         masters = tuple(node for node in self.world.nodes if node.is_master)
         if masters != self._masters:
             self._changed(masters)
+        self._drained(masters)
         self._one_master()
         self._some_master()
         self._everyone_in_time()
@@ -118,6 +120,7 @@ class Invariants:
     def _began(self, turn: Turn) -> None:
         self.turns += 1
         self._calm.turns.append(turn)
+        self._last_resort(turn.node)
 
     def _ended(self, node: Node) -> None:
         """The loser of a tie had no turn."""
@@ -128,6 +131,8 @@ class Invariants:
             self.turns -= 1
 
     def _resigned(self, node: Node, cause: Cause) -> None:
+        if cause is Cause.DRAINED:
+            self._given_up.add(node)
         if cause is not Cause.GATEWAY_LOST:
             return
         now, calm = self.world.agenda.now, self._calm
@@ -188,8 +193,8 @@ class Invariants:
             if node.lever <= FAULT:
                 self._broken("6 some master", f"the lever of {node.name} holds {node.lever}")
             others_fit = any(not other.draining for other in able)
-            if node.draining and node.is_master and others_fit and self._calm.since > 0:
-                self._broken("5 drained", f"{node.name} is MASTER")
+            if node.draining and node.is_master and others_fit and node not in self._given_up:
+                self._broken("5 drained", f"{node.name} is MASTER, and never gave the role up")
 
     def _one_turn_a_round(self) -> None:
         """In a full outage every living node has one turn a round."""
@@ -260,15 +265,31 @@ class Invariants:
             if good and len(self._masters) == 1 and node not in masters:
                 self._broken("5 stays put", f"{node.name} is no longer MASTER")
 
+    def _drained(self, masters: tuple[Node, ...]) -> None:
+        """A drain is one move; a node is spared it where another one is MASTER."""
+        for node in self.world.nodes:
+            if not node.draining:
+                self._given_up.discard(node)
+            elif masters and node not in masters:
+                self._given_up.add(node)
+
+    def _last_resort(self, node: Node) -> None:
+        """No drained node gets the role where another one stands for election."""
+        calm, scenario = self._calm, self.world.scenario
+        able = self._able()
+        if not node.draining or scenario.loss or not self._one_group(able):
+            return
+        fit = [o.name for o in able if not o.draining and o.lever is not None and o.lever > FAULT]
+        if fit and self.world.agenda.now > calm.since + self._elected_after():
+            self._broken("5 last resort", f"{node.name} is MASTER, not {fit}")
+
     # --- (6) ---
 
     def _some_master(self) -> None:
         """A node that could serve is not left waiting for ever."""
         if self._masters:
             return
-        scenario = self.world.scenario
-        longest = 3 * scenario.advert_int + max(1.0, scenario.advert_int)
-        limit = 2 * longest + 1.0 + RESTART + 2.0
+        limit = self._elected_after()
         if self.world.agenda.now - self._none_since > limit and self._able():
             self._broken("6 some master", f"none for {limit:.1f} s")
 
@@ -290,6 +311,12 @@ class Invariants:
         now = self.world.agenda.now
         running = [m for m in masters if m.link and not m.cut and m.stalled_until <= now]
         return [m for m in running if m.uplink or (m.daemon and m.daemon.stalled_until <= now)]
+
+    def _elected_after(self) -> float:
+        """When there is a MASTER at the latest, after anything that happened."""
+        scenario = self.world.scenario
+        longest = 3 * scenario.advert_int + max(1.0, scenario.advert_int)
+        return 2 * longest + 1.0 + RESTART + 2.0
 
     def _known_after(self) -> float:
         """How long what was seen of a gateway before still counts."""

@@ -13,10 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.simulation.histories import (
     AllGateways,
-    Crash,
-    Drain,
     History,
-    Start,
     histories,
     play,
 )
@@ -49,12 +46,6 @@ def test_they_hold_whatever_else_happens(history: History) -> None:
 @given(histories(lossy=True))
 def test_they_hold_on_a_wire_that_loses_adverts(history: History) -> None:
     play(history)
-
-
-def test_a_backup_that_is_drained_as_the_master_dies_does_not_keep_the_role() -> None:
-    """Found by `make soak`: the other node was back before the drained one took over."""
-    scenario = scenario_of(2, 34, advert_int=0.2, jitter=0.0001, lag=(0.0002,), max_dwell=2.0)
-    play(History(scenario, ((0.0, Crash(0)), (0.0, Drain(1, True)), (0.3, Start(0))), 90.0))
 
 
 def outages(nodes: int, base: int, delay: float) -> Iterable[Invariants]:

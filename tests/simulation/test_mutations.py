@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from havrrpd.core import election, lever, priority, resigning, rounds, uplinks
 from havrrpd.core.messages import Action, Event, StandingRead
-from havrrpd.core.model import Election, HealthCheck, Router
+from havrrpd.core.model import Election, HealthCheck, Router, State
 from tests.simulation.histories import (
     AllGateways,
     Crash,
@@ -23,7 +23,9 @@ from tests.simulation.histories import (
     Fault,
     Gateway,
     History,
+    KillDaemon,
     KillDaemonAsItResigns,
+    Start,
     Uplink,
     play,
 )
@@ -70,6 +72,21 @@ KILLED_ALONE = History(
 )
 REPAIRED = outage(3, (20.0, AllGateways(True)), calm=150.0, max_dwell=2.0)
 DRAINED = History(scenario_of(2), ((8.0, Drain(1, True)),), 90.0)
+DRAINED_AS_THE_MASTER_DIES = History(  # the drained BACKUP is MASTER before the other is back
+    scenario_of(2, 34, advert_int=0.2, jitter=0.0001, lag=(0.0002,), max_dwell=2.0),
+    ((0.0, Crash(0)), (0.0, Drain(1, True)), (0.3, Start(0))),
+    90.0,
+)
+DRAINED_IN_AN_OUTAGE = outage(3, (0.0, Drain(0, True)))
+DAEMON_KILLED = outage(  # it forgot how long a turn lasts in this outage
+    3,
+    (22.0, KillDaemon(1)),
+    base=34,
+    advert_int=0.2,
+    jitter=0.0001,
+    lag=(0.0002,),
+    health_check=HealthCheck(interval=1.0, timeout=0.5, retry_interval=0.25, fall=2),
+)
 MET = History(  # in the first round one leaves its rank, and is in line again before the good one
     scenario_of(5, 34, jitter=0.001, max_dwell=2.0, health_check=HealthCheck(interval=1.0)),
     ((9.0, AllGateways(False)), (9.0, Gateway(2, True))),
@@ -107,6 +124,10 @@ def never_over(*_: object) -> bool:
     return False
 
 
+def nobody_elses_turns(before: Router, given: Election, *_: object) -> Election:
+    return given
+
+
 def never_well(given: Election) -> Election:
     return given
 
@@ -119,6 +140,19 @@ def again_by_rank(router: Router, *, tried: bool, draining: bool) -> int:
 
 def no_drain(router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
     return router, []
+
+
+def settled_as_a_backup(router: Router, event: Event, now: float) -> tuple[Router, list[Action]]:
+    """Whoever was MASTER may have died just then."""
+    backup = router.state is State.BACKUP and router.election.draining
+    if backup and not router.election.drain_settled:
+        settled = replace(router.election, drain_settled=True)
+        router = replace(router, election=settled)
+    return _carry_out(router, event, now)
+
+
+def drained_as_untried(router: Router, *, tried: bool, draining: bool) -> int:
+    return priority.standing(router, tried=tried, draining=False)
 
 
 def no_doubling(router: Router, turns: int) -> float:
@@ -168,6 +202,7 @@ def no_wait_before_the_return(router: Router) -> bool:
 
 
 _heard, _wanted, _hold = lever.heard, lever._wanted, uplinks.step
+_carry_out = election._drained
 
 MUTATIONS = [
     Mutation("no rank", ((priority, "rank", no_rank),), "two masters for a moment", TIED),
@@ -191,6 +226,12 @@ MUTATIONS = [
         REPAIRED,
     ),
     Mutation(
+        "no thought of how long others dwell",
+        ((rounds, "_after_resignation", nobody_elses_turns),),
+        "3 one turn a round",
+        DAEMON_KILLED,
+    ),
+    Mutation(
         "a MASTER that is well stays tried",
         ((rounds, "_well", never_well),),
         "5 an outage ends",
@@ -203,6 +244,18 @@ MUTATIONS = [
         MET,
     ),
     Mutation("no drain", ((election, "_drained", no_drain),), "5 drained", DRAINED),
+    Mutation(
+        "a drain is settled for a BACKUP that heard nobody",
+        ((election, "_drained", settled_as_a_backup),),
+        "5 drained",
+        DRAINED_AS_THE_MASTER_DIES,
+    ),
+    Mutation(
+        "a drained node is as good as another",
+        ((lever, "standing", drained_as_untried),),
+        "5 last resort",
+        DRAINED_IN_AN_OUTAGE,
+    ),
     Mutation(
         "no doubling",
         ((rounds, "dwell", no_doubling), (election, "dwell", no_doubling)),

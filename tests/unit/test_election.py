@@ -282,6 +282,16 @@ def test_a_master_may_dwell_as_long_as_others_did_before_the_outage_counts_as_ov
     assert driven.router.election.longest_heard == 0.0
 
 
+@pytest.mark.parametrize(("heard_for", "remembered"), [(300.1, 300.1), (301.5, 0.0)])
+def test_a_turn_is_heard_a_little_longer_than_it_lasts(heard_for: float, remembered: float) -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True)).fault()
+    driven.hear(140, at=3.0)
+    for second in range(4, 4 + int(heard_for)):
+        driven.hear(140, at=float(second))
+    driven.hear(0, at=3.0 + heard_for)
+    assert driven.router.election.longest_heard == pytest.approx(remembered)
+
+
 def test_a_master_whose_gateways_answer_rise_times_is_untried_again() -> None:
     driven = Driven(
         health_check=CHECKED, sends=True, lever_holds=tried(Driven().as_backup())
