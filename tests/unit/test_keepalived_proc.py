@@ -13,28 +13,16 @@ from havrrpd.sources.keepalived.proc import (
     Stat,
     decode_command_line,
     decode_effective_uid,
-    decode_link_listeners,
     decode_stat,
 )
 from havrrpd.sources.keepalived.routers import Registry, name_router
 
 UUID = "3f0f7c1e-0000-4000-8000-000000000007"
-NETLINK = """\
-sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode
-00000000a2009038 0   0          00000000 0        0        0     2        0        10447
-00000000507f558e 0   7204       00000111 0        0        0     2        0        10150
-00000000507f558f 0   7203       00000110 0        0        0     2        0        10149
-00000000cecde2f3 15  3815753328 00000001 0        0        0     2        0        10151
-"""
 
 
 def test_a_process_can_be_called_anything() -> None:
     text = "71 (a) (b c) S 70 71 1 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 1 0 8123 9 9\n"
     assert decode_stat(text) == Stat("a) (b c", "S", 70, 8123)
-
-
-def test_only_a_route_socket_that_hears_of_links_counts() -> None:
-    assert decode_link_listeners(NETLINK) == {10150}
 
 
 def test_the_effective_user_counts() -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from havrrpd.sources.keepalived.listeners import link_listeners
+
 Netns = tuple[int, int]  # device and inode
 
 _KTHREADD = 2
@@ -75,14 +77,6 @@ def decode_effective_uid(text: str) -> int:
     return next(int(line.split()[2]) for line in text.splitlines() if line.startswith("Uid:"))
 
 
-def decode_link_listeners(text: str) -> frozenset[int]:
-    """The inodes of the sockets of /proc/net/netlink that hear of links: protocol 0, group 1."""
-    rows = (line.split() for line in text.splitlines()[1:])
-    return frozenset(
-        int(row[9]) for row in rows if len(row) > 9 and row[1] == "0" and int(row[3], 16) & 1
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Proc:
     """The process file system at `path`."""
@@ -118,12 +112,11 @@ class Proc:
         the one for BFD has none. What a process was given by its parent (a script just forked by
         the VRRP process) is not its own. Seen with 2.2.7; read in its source to 2.4.3.
         """
-        netlink = (self.path / str(pid) / "net" / "netlink").read_text()
-        listening = decode_link_listeners(netlink) & self._sockets(pid)
+        listening = link_listeners(self.path, pid, self._sockets(pid))
         if not listening:
             return False
         parent = self.keepalived_parent(pid)
-        return parent is None or bool(listening - self._sockets(parent))
+        return parent is None or bool(listening - set(self._sockets(parent).values()))
 
     def keepalived_parent(self, pid: int) -> int | None:
         """The main process of a VRRP process, unless it is gone already."""
@@ -159,10 +152,13 @@ class Proc:
         found = os.stat(f"{self.path}/{pid}/ns/user")
         return found.st_dev, found.st_ino
 
-    def _sockets(self, pid: int) -> frozenset[int]:
+    def _sockets(self, pid: int) -> dict[int, int]:
+        """Their inodes by descriptor."""
         directory = f"{self.path}/{pid}/fd"
-        links = (_SOCKET.match(_link(f"{directory}/{name}")) for name in os.listdir(directory))
-        return frozenset(int(match[1]) for match in links if match)
+        links = {
+            name: _SOCKET.match(_link(f"{directory}/{name}")) for name in os.listdir(directory)
+        }
+        return {int(name): int(match[1]) for name, match in links.items() if match}
 
 
 def _link(path: str) -> str:

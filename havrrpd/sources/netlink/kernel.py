@@ -48,7 +48,6 @@ _SIOCGSKNS = 0x894C  # linux/sockios.h: a descriptor on a socket's namespace
 _NLM_F_REQUEST, _NLM_F_MULTI, _NLM_F_ACK, _NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
 _NLM_F_DUMP_INTR = 0x10
 _IFLA_TARGET_NETNSID, _IFA_TARGET_NETNSID = 46, 10
-_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS = 29, 8
 _IFINFOMSG_SIZE, _IFADDRMSG_SIZE, _RTGENMSG_SIZE = 16, 8, 4
 _LISTING_ATTEMPTS = 5
 _REPLY_SIZE = 65536  # a dump comes in parts of at most 32 KiB
@@ -123,8 +122,9 @@ class Kernel:
 
     def list_nsid(self, nsid: int) -> list[Message]:
         """The links and addresses of a namespace. Raises OSError, EINVAL for an unknown nsid."""
-        link = bytes(_IFINFOMSG_SIZE) + _attribute(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
-        address = bytes(_IFADDRMSG_SIZE)
+        # No IFLA_EXT_MASK, to be spared the statistics: with one the kernel first sizes up each
+        # link of our own namespace, 0.3 ms where there are a thousand (rtnl_calcit).
+        link, address = bytes(_IFINFOMSG_SIZE), bytes(_IFADDRMSG_SIZE)
         if nsid != OWN:
             link += _attribute(_IFLA_TARGET_NETNSID, nsid)
             address += _attribute(_IFA_TARGET_NETNSID, nsid)
