@@ -261,7 +261,8 @@ class Daemon(Frozen):
         )
         self.router = Router(scenario.router, settings)
         self._deadline: float | None = None
-        self._start()
+        self.stalled_until = node.stalled_until
+        self.world.agenda.after(0.0, self._start, of=self)
 
     def hear(self, event: Event) -> None:
         self.world.agenda.after(self.lag, self._step, event, of=self)
@@ -282,10 +283,6 @@ class Daemon(Frozen):
 
     def _step(self, event: Event) -> None:
         if self.dead:
-            return
-        if self.node.stalled_until > self.world.agenda.now:  # a stalled node stalls its daemon
-            self.stalled_until = max(self.stalled_until, self.node.stalled_until)
-            self.world.agenda.after(0.0, self._step, event, of=self)
             return
         self.router, actions = step(self.router, event, self.world.agenda.now)
         for action in actions:
@@ -415,10 +412,12 @@ class World:
     def stall(self, number: int, seconds: float) -> None:
         node = self.nodes[number]
         node.stalled_until = self.agenda.now + seconds
+        self.stall_daemon(number, seconds)
 
     def stall_daemon(self, number: int, seconds: float) -> None:
-        if daemon := self.nodes[number].daemon:
-            daemon.stalled_until = self.agenda.now + seconds
+        node = self.nodes[number]
+        if node.daemon:
+            node.daemon.stalled_until = max(self.agenda.now + seconds, node.stalled_until)
 
     def drain(self, number: int, draining: bool) -> None:
         node = self.nodes[number]
