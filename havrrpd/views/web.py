@@ -30,7 +30,7 @@ from aiohttp.web import (
 
 from havrrpd.core.node import Node
 from havrrpd.views.metrics import Rendering
-from havrrpd.views.status import router_status, status
+from havrrpd.views.status import router_status, slices, with_routers
 
 Snapshot = Callable[[], Node]
 Handler = Callable[[Request], Awaitable[Response]]
@@ -172,7 +172,11 @@ async def _page(_request: Request) -> Response:
 
 def _status(snapshot: Snapshot) -> Handler:
     async def handle(_request: Request) -> Response:
-        return _json(status(snapshot()))
+        node, routers = snapshot(), []
+        for some in slices(node):
+            routers += some
+            await asyncio.sleep(0)
+        return _json(with_routers(node, routers))
 
     return handle
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from havrrpd.lab.waiting import LabError, wait_until
 from tests.bench.figure import HAVRRPD, Figure
 from tests.bench.load import Load
+from tests.bench.log import Changes
 
 IDLE_SECONDS = 10.0
 LATENCIES = 200
@@ -43,6 +42,7 @@ LIMITS = {
 FLOATING = 20
 SMALL_BUFFER = 65536  # bytes
 OVERRUN_WITHIN = 0.3  # seconds
+CHANGE_LIMIT = 60.0  # seconds
 MANY_ADDRESSES = 500
 
 
@@ -81,21 +81,18 @@ def resting(count: int) -> Iterator[Figure]:
         load.order("master", range(masters))
         began = time.time()
         havrrpd = load.start_havrrpd()
-        load.wait_right(masters)
-        started = _last_changed(load) - began
+        changes = Changes(havrrpd.log)
+        changes.wait(count, CHANGE_LIMIT)
+        started = changes.last() - began
         yield _figure(count, "start until all states are right", started, "s")
         yield _figure(count, "CPU to start", _cpu(havrrpd.pid), "s")
+        load.wait_right(masters)
         yield _figure(count, "memory (PSS)", _pss(havrrpd.pid), "MB")
         share = _cpu_share(havrrpd.pid, IDLE_SECONDS)
         yield _figure(count, "idle CPU, of one core", 100 * share, "%")
         yield from _latency(load)
         yield from _metrics(load)
         yield _figure(count, "memory (PSS) after that", _pss(havrrpd.pid), "MB")
-
-
-def _last_changed(load: Load) -> float:
-    """When the last router got its state, by havrrpd's log."""
-    return max(at for at, entry in _logged(load) if entry["event"] == "instance.state_changed")
 
 
 def _latency(load: Load) -> Iterator[Figure]:
@@ -175,13 +172,15 @@ def _storms(count: int, floating: int) -> Iterator[Figure]:
         havrrpd = load.start_havrrpd()
         load.wait_right(0)
         overruns = load.counter("havrrpd_netlink_overruns_total")
+        changes = Changes(havrrpd.log)
         for _ in range(STORMS):
             for order, masters in (("master", count), ("backup", 0)):
-                before = _cpu(havrrpd.pid)
+                before, changed = _cpu(havrrpd.pid), len(changes.times())
                 done = load.order(order, range(count), STORM_WITHIN)
-                load.wait_right(masters)
+                changes.wait(changed + count, CHANGE_LIMIT)
                 cpu += _cpu(havrrpd.pid) - before
-                late.append(_last_changed(load) - done["ended"])
+                late.append(changes.last() - done["ended"])
+                load.wait_right(masters)
         transitions = load.transitions()
         if transitions != [2 * STORMS] * count:
             raise LabError(f"not {2 * STORMS} transitions each: {transitions}")
@@ -196,12 +195,15 @@ def overruns(count: int) -> Iterator[Figure]:
     """A storm that a small receive buffer can't hold: counted, and right soon after."""
     late = []
     with Load(count, FLOATING) as load:
-        load.start_havrrpd(more=f"[discovery]\nreceive_buffer = {SMALL_BUFFER}\n")
+        havrrpd = load.start_havrrpd(more=f"[discovery]\nreceive_buffer = {SMALL_BUFFER}\n")
         load.wait_right(0)
+        changes = Changes(havrrpd.log)
         for order, masters in (("master", count), ("backup", 0)):
+            changed = len(changes.times())
             done = load.order(order, range(count), OVERRUN_WITHIN)
+            changes.wait(changed + count, CHANGE_LIMIT)
+            late.append(changes.last() - done["ended"])
             load.wait_right(masters)
-            late.append(_last_changed(load) - done["ended"])
         seen = load.counter("havrrpd_netlink_overruns_total")
     if not seen and count >= BIG:
         raise LabError("the small buffer held everything")
@@ -212,14 +214,14 @@ def overruns(count: int) -> Iterator[Figure]:
 def many_addresses(count: int) -> Iterator[Figure]:
     """One router gets 500 addresses and loses them after a second, among the others."""
     with Load(count, many=MANY_ADDRESSES) as load:
-        load.start_havrrpd()
+        changes = Changes(load.start_havrrpd().log)
         load.wait_right(0)
         load.order("master", [0])
         load.wait_right(1)
         time.sleep(1.0)  # as the peers are measured
         done = load.order("backup", [0])["ended"]
         load.wait_right(0)
-        late = _last_changed(load) - done
+        late = changes.last() - done
         yield _figure(count, f"{MANY_ADDRESSES} addresses gone: right after", late, "s")
 
 
@@ -278,13 +280,6 @@ def _pss(pid: int) -> float:
     """MB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
-def _logged(load: Load) -> Iterator[tuple[float, dict[str, str]]]:
-    for line in load.havrrpd.log.read_text().splitlines():
-        if line.startswith("{"):
-            entry = json.loads(line)
-            yield datetime.fromisoformat(entry["timestamp"]).timestamp(), entry
 
 
 PARTS: dict[str, Callable[[int], Iterator[Figure]]] = {
