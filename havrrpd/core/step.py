@@ -8,11 +8,20 @@ Works on one router, in time that does not depend on how many there are. Same in
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from msgspec.structs import replace
 
 from havrrpd.core import election, gateways, lever
-from havrrpd.core.messages import Action, Event, ReportProblem, ReportTransition
+from havrrpd.core.gateways import restored
+from havrrpd.core.messages import (
+    Action,
+    DeadlinePassed,
+    Event,
+    GatewayProbed,
+    ReportProblem,
+    ReportTransition,
+)
 from havrrpd.core.model import Instance, Problem, Router
 from havrrpd.core.observe import observe
 from havrrpd.core.problems import problem_deadlines, with_problems
@@ -22,6 +31,25 @@ from havrrpd.core.witnesses import with_state
 
 def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
     """The router after the event, and the actions that follow from it, in order."""
+    return _routine(router, event, now) or _whole(router, event, now)
+
+
+def _routine(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]] | None:
+    """A probe that is due, or one that tells nothing new, concerns the gateways alone.
+
+    The same as the whole way in a third of its time: it comes thousands of times a second. None
+    for everything else.
+    """
+    if not isinstance(event, GatewayProbed | DeadlinePassed):
+        return None
+    if min(_other_deadlines(router), default=inf) <= now:
+        return None
+    after, probing = gateways.step(router, event, now)
+    news = after.connectivity is not router.connectivity or restored(after) != restored(router)
+    return None if news else (after, probing)
+
+
+def _whole(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
     before = router
     router = lever.heard(observe(router, event, now), event, now)
     router = _with_states(router, now)
@@ -38,6 +66,10 @@ def next_deadline(router: Router) -> float | None:
 
 def _deadlines(router: Router) -> Iterator[float]:
     yield from gateways.deadlines(router)
+    yield from _other_deadlines(router)
+
+
+def _other_deadlines(router: Router) -> Iterator[float]:
     yield from election.deadlines(router)
     yield from problem_deadlines(router)
     for instance in router.instances:

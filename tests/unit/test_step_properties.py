@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from havrrpd.core.messages import (
+    Action,
     AddressAdded,
     AddressRemoved,
     AdvertHeard,
@@ -31,7 +33,9 @@ from havrrpd.core.messages import (
     UplinksChanged,
     WireWatched,
 )
-from havrrpd.core.model import HealthCheck, Outcome, Phase, Settings, State, Word
+from havrrpd.core.model import HealthCheck, Outcome, Phase, Router, Settings, State, Word
+from havrrpd.core.step import _whole, step
+from tests import support
 from tests.support import (
     CHECKED,
     CONFIG,
@@ -132,3 +136,34 @@ def test_no_history_spins_raises_or_leaves_the_lever_down(
     if driven.router.lever and driven.router.election.rewrite_due is None:
         assert driven.lever is not None
         assert driven.lever > -254
+
+
+PROBED = st.tuples(
+    st.sampled_from([0.0, 0.1, 0.6]),
+    st.builds(GatewayProbed, st.just(HOP), st.just(0.0), st.sampled_from(Outcome), st.just("arp")),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.one_of(PROBED, PROBED, PROBED, st.tuples(st.just(0.1), EVENTS)), max_size=60),
+    st.booleans(),
+)
+def test_what_concerns_the_gateways_alone_ends_as_on_the_whole_way(
+    history: list[tuple[float, Event]], in_outage: bool
+) -> None:
+    def both_ways(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
+        result = step(router, event, now)
+        assert result == _whole(router, event, now)
+        return result
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(support, "step", both_ways)
+        driven, at = Driven(health_check=CHECKED, sends=True).as_master(), 1.0
+        if in_outage:
+            election = replace(driven.router.election, tried=True, turns=1)
+            driven.router = replace(driven.router, election=election)
+        for pause, event in history:
+            at += pause
+            driven.wait_until(at)
+            driven.feed(event)
