@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from havrrpd.core.model import IPAddress
@@ -50,6 +51,25 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What two ioctls said of an interface. Equal: it is still the same, with the same address."""
+
+    numbered: bytes
+    addressed: bytes
+
+    @property
+    def index(self) -> int:
+        return int(struct.unpack_from("=i", self.numbered)[0])
+
+    @property
+    def ethernet_address(self) -> bytes:
+        """Raises OSError where it is no Ethernet interface."""
+        if struct.unpack_from("=H", self.addressed)[0] != _ARPHRD_ETHER:
+            raise OSError(errno.EPROTONOSUPPORT, "it is not an Ethernet interface")
+        return self.addressed[2:8]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One netlink message: `fixed` is the part before the attributes."""
 
@@ -80,15 +100,13 @@ class Kernel:
         self._netlink.close()
         self._inet.close()
 
-    def interface_index(self, name: str) -> int:
-        reply = fcntl.ioctl(self._inet, _SIOCGIFINDEX, _ifreq(name))
-        return int(struct.unpack_from("=i", reply, 16)[0])
-
-    def ethernet_address(self, name: str) -> bytes:
-        reply = fcntl.ioctl(self._inet, _SIOCGIFHWADDR, _ifreq(name))
-        if struct.unpack_from("=H", reply, 16)[0] != _ARPHRD_ETHER:
-            raise OSError(errno.EPROTONOSUPPORT, f"{name} is not an Ethernet interface")
-        return reply[18:24]
+    def link(self, name: str) -> Link:
+        """The interface of that name as it is now; raises ENODEV where there is none."""
+        request = _ifreq(name)
+        return Link(
+            fcntl.ioctl(self._inet, _SIOCGIFINDEX, request)[16:],
+            fcntl.ioctl(self._inet, _SIOCGIFHWADDR, request)[16:],
+        )
 
     def may_use(self, route: Route) -> bool:
         """Whether the interface that the route leaves by has an address of its own to send from.
@@ -218,6 +236,7 @@ def _address(packed: bytes | None) -> IPAddress | None:
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
+@lru_cache(maxsize=4096)
 def _ifreq(name: str) -> bytes:
     raw = name.encode()
     if len(raw) > 15:

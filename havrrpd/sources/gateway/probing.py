@@ -23,7 +23,7 @@ from havrrpd.core.model import Gateway, Outcome
 from havrrpd.sources.gateway.icmp import EchoReply
 from havrrpd.sources.gateway.ndp import NeighbourReply
 from havrrpd.sources.gateway.routes import list_default_gateways
-from havrrpd.sources.gateway.sending import Sender, Sent, is_of_the_network, methods_of
+from havrrpd.sources.gateway.sending import Sender, Sent, is_of_the_network, methods_of, together
 from havrrpd.sources.gateway.sockets import Ear, arrival
 
 _log = structlog.get_logger(__name__)
@@ -262,12 +262,12 @@ class Gateways:
         stalled = late > probe.timeout / 2
         self.discarded += stalled
         outcome = Outcome.DISCARDED if stalled else Outcome.TIMEOUT
-        methods = "+".join(probe.sent.sent)
+        methods = together(probe.sent.sent)
         self._emit(router, GatewayProbed(probe.gateway, probe.sent_at, outcome, methods))
 
     def _report_error(self, router: str, action: ProbeGateway, error: OSError) -> None:
         """An observer that lacks descriptors, memory, rights or the namespace does not vote."""
-        methods = "+".join(methods_of(action))
+        methods = together(methods_of(action))
         self._note_failures(router, action.gateway, {methods: error})
         outcome = Outcome.ERROR if is_of_the_network(error) else Outcome.DISCARDED
         self._emit(router, GatewayProbed(action.gateway, time.monotonic(), outcome, methods))

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import errno
 import random
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from havrrpd.closing import close_soon
 from havrrpd.core.messages import ProbeGateway
-from havrrpd.core.model import IPAddress
+from havrrpd.core.model import Gateway, IPAddress, IPInterface
 from havrrpd.sources.gateway import arp, icmp, ndp
-from havrrpd.sources.gateway.kernel import Kernel
+from havrrpd.sources.gateway.kernel import Kernel, Link
 from havrrpd.sources.gateway.sockets import (
     ETH_P_ARP,
     Ear,
     Identity,
+    Way,
     open_arp,
     open_echo,
     open_kernel,
     open_ndp,
-    send_from,
 )
 
 # The interface or its address is gone (the guard's refusal too), or nothing leads to the gateway.
@@ -39,7 +39,8 @@ _OF_THE_NETWORK = frozenset(
     }
 )
 
-EarKey = tuple[str, int, IPAddress | None]  # method, interface index, gateway
+EarKey = tuple[str, int, bytes]  # method, interface index, gateway
+Transmit = Callable[[int], None]  # of the packet with that sequence number; raises OSError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,21 @@ class Sent:
     failed: dict[str, OSError]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a gateway is probed from an address, while its interface stays what it is.
+
+    `guarded`: the kernel refuses the first to be sent unless the source address is there.
+    """
+
+    source: IPInterface | None
+    methods: tuple[str, ...]
+    link: Link | None  # None: no interface is named, and routes change: made for one probe
+    target: Target
+    transmits: tuple[tuple[str, Transmit], ...]
+    guarded: bool
+
+
 class Sender:
     """One router's probing: its ears, its identifier, and what the kernel knows.
 
@@ -78,6 +94,7 @@ class Sender:
         self._listen = listen
         self._unlisten = unlisten
         self._ears: dict[EarKey, Ear] = {}
+        self._plans: dict[Gateway, Plan] = {}
         self._neighbours: set[tuple[IPAddress, int]] = set()
         self._identifier = random.getrandbits(16)
 
@@ -90,21 +107,25 @@ class Sender:
 
     def send(self, action: ProbeGateway, sequence: int) -> Sent:
         """Raises OSError when nothing was sent by any method: of the network's if there is one."""
-        target = self._target(action)
+        plan = self._plan(action)
+        if not plan.guarded:
+            self._guard(plan.target)
         sent: dict[str, float] = {}
         failed: dict[str, OSError] = {}
-        for method in methods_of(action):
+        for method, transmit in plan.transmits:
             at = time.monotonic()
             try:
-                self._transmit(method, target, sequence, named=action.source is not None)
+                _send_now(transmit, sequence)
             except OSError as error:
                 failed[method] = error
+                if plan.guarded:
+                    self._guard(plan.target)
             else:
                 sent[method] = at
         if not sent:
             nothing = OSError(errno.EINVAL, "no method to probe by")
             raise max(failed.values(), key=is_of_the_network, default=nothing)
-        return Sent(target, sequence, sent, failed)
+        return Sent(plan.target, sequence, sent, failed)
 
     def drop(self, ear: Ear) -> None:
         """Close a broken ear: the next probe opens another."""
@@ -129,44 +150,41 @@ class Sender:
             except OSError as error:
                 yield error
 
-    def _target(self, action: ProbeGateway) -> Target:
-        """The guard: raises EADDRNOTAVAIL unless the address to send from is there now."""
-        address, interface = _without_scope(action.gateway.address), action.gateway.interface
-        if isinstance(action.gateway.address, IPv6Address):
-            interface = interface or action.gateway.address.scope_id
-        index = self._kernel.interface_index(interface) if interface else 0
-        if action.source is None:
-            return self._routed_target(address, interface, index)
-        source = _without_scope(action.source.ip)
-        if not self._kernel.has_address(source, index):
-            raise OSError(errno.EADDRNOTAVAIL, f"{source} is not an address of the router")
-        return Target(address, interface, index, source)
+    # --- what is the same for all probes of a gateway ---
 
-    def _routed_target(self, address: IPAddress, interface: str | None, index: int) -> Target:
+    def _plan(self, action: ProbeGateway) -> Plan:
+        address, interface = action.gateway.address, action.gateway.interface
+        if isinstance(address, IPv6Address):
+            interface = interface or address.scope_id
+        link = self._kernel.link(interface) if interface else None
+        known = self._plans.get(action.gateway)
+        asked = (action.source, action.methods)
+        if known and known.link == link and (known.source, known.methods) == asked:
+            return known
+        plan = self._new_plan(action, interface, link)
+        if link and action.source:
+            self._plans[action.gateway] = plan
+        return plan
+
+    def _new_plan(self, action: ProbeGateway, interface: str | None, link: Link | None) -> Plan:
+        target = self._target(action, interface, link.index if link else 0)
+        self._neighbours.add(self._next_hop(target))
+        methods = methods_of(action)
+        guarded = target.address.version == 4 and action.source is not None and "icmp" in methods
+        if guarded:
+            methods = tuple(sorted(methods, key=lambda method: method != "icmp"))
+        named = link if action.source is not None else None
+        transmits = tuple((method, self._transmit(method, target, named)) for method in methods)
+        return Plan(action.source, action.methods, link, target, transmits, guarded)
+
+    def _target(self, action: ProbeGateway, interface: str | None, index: int) -> Target:
+        address = _without_scope(action.gateway.address)
+        if action.source is not None:
+            return Target(address, interface, index, _without_scope(action.source.ip))
         route = self._kernel.route_to(address, index)
         if route.source is None or not self._kernel.may_use(route):
             raise OSError(errno.EADDRNOTAVAIL, "the interface has no address to send from")
         return Target(address, interface, index, route.source)
-
-    def _transmit(self, method: str, target: Target, sequence: int, *, named: bool) -> None:
-        if method == "icmp":
-            self._transmit_echo(target, sequence)
-        elif target.interface is None or not named:
-            raise OSError(errno.EDESTADDRREQ, f"{method} needs an interface and a source address")
-        elif isinstance(target.address, IPv4Address) and isinstance(target.source, IPv4Address):
-            self._transmit_arp(target.interface, target.index, target.address, target.source)
-        elif isinstance(target.address, IPv6Address):
-            self._transmit_ndp(target.interface, target.index, target.address, target.source)
-
-    def _transmit_echo(self, target: Target, sequence: int) -> None:
-        version = target.address.version
-        ear = self._ear(
-            (f"icmp{version}", 0, None),
-            lambda: open_echo(self.netns, version, self._identifier),
-        )
-        request = icmp.encode_request(version, self._identifier, sequence)
-        self._neighbours.add(self._next_hop(target))
-        send_from(ear.socket, request, target.address, target.source, target.index)
 
     def _next_hop(self, target: Target) -> tuple[IPAddress, int]:
         if target.index:
@@ -174,28 +192,78 @@ class Sender:
         route = self._kernel.route_to(target.address, 0)
         return route.via or target.address, route.index
 
-    def _transmit_arp(
-        self, interface: str, index: int, gateway: IPv4Address, source: IPv4Address
-    ) -> None:
-        ear = self._ear(("arp", index, gateway), lambda: open_arp(self.netns, interface, gateway))
-        request = arp.encode_request(self._kernel.ethernet_address(interface), source, gateway)
-        ear.socket.sendto(request, (interface, ETH_P_ARP, 0, 0, arp.BROADCAST))
+    def _guard(self, target: Target) -> None:
+        """Raises EADDRNOTAVAIL unless the address to send from is there now."""
+        if not self._kernel.has_address(target.source, target.index):
+            raise OSError(errno.EADDRNOTAVAIL, f"{target.source} is not an address of the router")
 
-    def _transmit_ndp(
-        self, interface: str, index: int, gateway: IPv6Address, source: IPAddress
-    ) -> None:
-        ear = self._ear(("ndp", index, gateway), lambda: open_ndp(self.netns, interface, gateway))
-        request = ndp.encode_solicitation(self._kernel.ethernet_address(interface), gateway)
-        send_from(ear.socket, request, ndp.solicited_node(gateway), source, index)
+    # --- the methods ---
+
+    def _transmit(self, method: str, target: Target, link: Link | None) -> Transmit:
+        if method == "icmp":
+            return self._echo(target)
+        if target.interface is None or link is None:
+            return partial(_refuse, method)
+        if isinstance(target.address, IPv4Address) and isinstance(target.source, IPv4Address):
+            return self._arp(target.interface, link, target.address, target.source)
+        assert isinstance(target.address, IPv6Address)
+        return self._ndp(target.interface, link, target.address, target.source)
+
+    def _echo(self, target: Target) -> Transmit:
+        version = target.address.version
+        way = Way.of(target.address, target.source, target.index)
+
+        def transmit(sequence: int) -> None:
+            ear = self._ear(
+                (f"icmp{version}", 0, b""),
+                lambda: open_echo(self.netns, version, self._identifier),
+            )
+            way.send(ear.socket, icmp.encode_request(version, self._identifier, sequence))
+
+        return transmit
+
+    def _arp(
+        self, interface: str, link: Link, gateway: IPv4Address, source: IPv4Address
+    ) -> Transmit:
+        key = ("arp", link.index, gateway.packed)
+        request = arp.encode_request(link.ethernet_address, source, gateway)
+        destination = (interface, ETH_P_ARP, 0, 0, arp.BROADCAST)
+
+        def transmit(_sequence: int) -> None:
+            ear = self._ear(key, lambda: open_arp(self.netns, interface, gateway))
+            ear.socket.sendto(request, destination)
+
+        return transmit
+
+    def _ndp(self, interface: str, link: Link, gateway: IPv6Address, source: IPAddress) -> Transmit:
+        key = ("ndp", link.index, gateway.packed)
+        request = ndp.encode_solicitation(link.ethernet_address, gateway)
+        way = Way.of(ndp.solicited_node(gateway), source, link.index)
+
+        def transmit(_sequence: int) -> None:
+            ear = self._ear(key, lambda: open_ndp(self.netns, interface, gateway))
+            way.send(ear.socket, request)
+
+        return transmit
 
     def _ear(self, key: EarKey, open_ear: Callable[[], Ear]) -> Ear:
         ear = self._ears.get(key)
         if ear is None:
             ear = self._ears[key] = open_ear()
             self._listen(self, ear)
-        # An error of the past (the link was down for a moment) must not stop the next packet.
-        ear.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return ear
+
+
+def _send_now(transmit: Transmit, sequence: int) -> None:
+    """An error of the past (the link was down for a moment) is told once, in place of a packet."""
+    try:
+        transmit(sequence)
+    except OSError:
+        transmit(sequence)
+
+
+def _refuse(method: str, _sequence: int) -> None:
+    raise OSError(errno.EDESTADDRREQ, f"{method} needs an interface and a source address")
 
 
 def is_of_the_network(error: OSError) -> bool:
@@ -207,6 +275,11 @@ def methods_of(action: ProbeGateway) -> tuple[str, ...]:
     """ "arp" stands for ARP or NDP, as the gateway's family asks."""
     neighbour = "arp" if action.gateway.address.version == 4 else "ndp"
     return tuple(dict.fromkeys("icmp" if m == "icmp" else neighbour for m in action.methods))
+
+
+def together(methods: Iterable[str]) -> str:
+    """What a probe by several methods is called, in whatever order they were sent."""
+    return "+".join(sorted(methods, key=lambda method: method == "icmp"))
 
 
 def _without_scope(address: IPAddress) -> IPAddress:

@@ -105,25 +105,28 @@ def open_ndp(netns: Path, interface: str, gateway: IPv6Address) -> Ear:
     return Ear(open_in(netns, lambda: _ndp(interface, gateway)), _decode_advertisement)
 
 
-def send_from(
-    sock: socket.socket, data: bytes, to: IPAddress, source: IPAddress, index: int
-) -> None:
-    """By IP from `source` out of interface `index` (0: as routed).
+@dataclass(frozen=True, slots=True)
+class Way:
+    """By IP from one address to another: what sendmsg() needs, made once for all packets."""
 
-    For IPv4 the kernel itself refuses an address that is not there: EINVAL, in the same call.
-    """
-    # inet_ntop() and inet_pton(): ten times as fast as what ipaddress does for IPv6.
-    family = socket.AF_INET if to.version == 4 else socket.AF_INET6
-    host = socket.inet_ntop(family, to.packed)
-    if to.version == 4:
-        info = struct.pack("=i", index) + source.packed + bytes(4)
-        ancillary = (socket.IPPROTO_IP, _IP_PKTINFO, info)
-        sock.sendmsg([data], [ancillary], 0, (host, 0))
-    else:
+    ancillary: tuple[int, int, bytes]
+    destination: tuple[str, int] | tuple[str, int, int, int]
+
+    @classmethod
+    def of(cls, to: IPAddress, source: IPAddress, index: int) -> Way:
+        """From `source` out of interface `index` (0: as routed).
+
+        For IPv4 the kernel itself refuses an address that is not there: EINVAL, in the same call.
+        """
+        if to.version == 4:
+            info = struct.pack("=i", index) + source.packed + bytes(4)
+            return cls((socket.IPPROTO_IP, _IP_PKTINFO, info), (str(to), 0))
         info = source.packed + struct.pack("=i", index)
-        ancillary = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info)
         scope = index if to.is_link_local or to.is_multicast else 0
-        sock.sendmsg([data], [ancillary], 0, (host, 0, 0, scope))
+        return cls((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info), (str(to), 0, 0, scope))
+
+    def send(self, sock: socket.socket, data: bytes) -> None:
+        sock.sendmsg([data], [self.ancillary], 0, self.destination)
 
 
 def arrival(received: Received, now: float, wall_now: float) -> float:
