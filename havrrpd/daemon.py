@@ -282,6 +282,7 @@ class Daemon:
             draining=self._draining,
             routers=dict(routers),
             unprotected=self._sources.unprotected,
+            odd_adverts=self._sources.odd_adverts,
             counters=self._sources.counters(),
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,

@@ -23,7 +23,7 @@ from havrrpd.core.messages import (
     StopProbing,
 )
 from havrrpd.core.model import KeepalivedConfig, Router
-from havrrpd.core.node import Counters, Unprotected
+from havrrpd.core.node import Counters, OddAdvert, Unprotected
 from havrrpd.sources.adverts import Adverts
 from havrrpd.sources.gateway import Gateways
 from havrrpd.sources.keepalived import ExplicitRouter, Keepalived
@@ -63,6 +63,10 @@ class Sources:
     @property
     def unprotected(self) -> tuple[Unprotected, ...]:
         return self._keepalived.unprotected
+
+    @property
+    def odd_adverts(self) -> dict[str, tuple[OddAdvert, ...]]:
+        return self._adverts.oddities.all()
 
     def jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [

@@ -123,11 +123,16 @@ class VirtualRoute(Struct, frozen=True):
 
 
 class TrackFile(Struct, frozen=True):
-    """A global track_file block. `weight` is keepalived's: 1 unless given."""
+    """A global track_file block. `weight` is keepalived's: 1 unless given.
+
+    `initial` is what init_file writes where no file is; None: there is no such line.
+    """
 
     name: str
     path: str
     weight: int = 1
+    initial: int | None = None
+    overwrite: bool = False  # init_file also replaces a file that is there
 
 
 class InstanceConfig(Struct, frozen=True):
@@ -144,7 +149,9 @@ class InstanceConfig(Struct, frozen=True):
     virtual_routes: tuple[VirtualRoute, ...] = ()
     unicast_peers: tuple[IPAddress, ...] = ()
     track_files: tuple[tuple[str, int | None], ...] = ()  # (name, weight if given here)
+    track_scripts: tuple[str, ...] = ()
     sync_group: str | None = None
+    authentication: str = ""  # of version 2: "AH", or PASS with a digest of the password
 
     @property
     def skew_time(self) -> float:
@@ -171,6 +178,7 @@ class KeepalivedConfig(Struct, frozen=True):
     notify_fifo: str | None = None  # vrrp_notify_fifo, else notify_fifo
     notify_fifo_user: str | None = None
     net_namespace: str | None = None
+    static_routes: bool = False  # there are some
     skipped: int = 0
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from msgspec import Struct, field
 
-from havrrpd.core.model import Router
+from havrrpd.core.model import IPAddress, Router
 
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 
@@ -34,6 +35,26 @@ class Unprotected(Struct, frozen=True, order=True):
     namespace: str
 
 
+class Oddity(StrEnum):
+    """In what an advert of another node is not as it should be."""
+
+    VERSION = "version"
+    ADVERT_INT = "advert_int"
+    VIRTUAL_ADDRESSES = "virtual_addresses"
+    AUTHENTICATION = "authentication"
+    HOP_LIMIT = "hop_limit"
+    CHECKSUM = "checksum"
+
+
+class OddAdvert(Struct, frozen=True):
+    """The last advert with our VRID, from one source, that one of ours would not have sent."""
+
+    interface: str
+    source: IPAddress
+    oddities: frozenset[Oddity]
+    heard_at: float
+
+
 class Node(Struct, frozen=True):
     """A snapshot. `now` is monotonic, `wall_now` the same moment in seconds since the epoch."""
 
@@ -46,6 +67,7 @@ class Node(Struct, frozen=True):
     draining: bool = False
     routers: Mapping[str, Router] = field(default_factory=dict)
     unprotected: tuple[Unprotected, ...] = ()
+    odd_adverts: Mapping[str, tuple[OddAdvert, ...]] = field(default_factory=dict)  # by router
     counters: Counters = field(default_factory=Counters)
     loop_lag: Histogram = field(default_factory=Histogram)
     config_reload_successful: bool = True

@@ -18,7 +18,7 @@ from havrrpd.core.model import (
     Transition,
     VirtualAddress,
 )
-from havrrpd.core.node import Node
+from havrrpd.core.node import Node, OddAdvert
 from havrrpd.core.priority import effective_priority
 from havrrpd.core.witnesses import presence
 
@@ -83,6 +83,7 @@ def _router(node: Node, router: Router) -> Json:
         "connectivity": str(router.connectivity),
         "instances": [_instance(node, router, instance) for instance in router.instances],
         "gateways": [_gateway(node, check) for check in router.checks],
+        "odd_adverts": [_odd(node, advert) for advert in node.odd_adverts.get(router.id, ())],
         "election": {
             "phase": str(election.phase),
             "cause": None if election.cause is None else str(election.cause),
@@ -166,6 +167,15 @@ def _master(node: Node, master: MasterHeard) -> Json:
         "address": str(master.address),
         "priority": master.priority,
         "last_heard_seconds": round(node.now - master.last_heard, 3),
+    }
+
+
+def _odd(node: Node, advert: OddAdvert) -> Json:
+    return {
+        "interface": advert.interface,
+        "source": str(advert.source),
+        "oddities": sorted(str(oddity) for oddity in advert.oddities),
+        "last_heard_seconds": round(node.now - advert.heard_at, 3),
     }
 
 

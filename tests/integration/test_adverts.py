@@ -25,6 +25,7 @@ from structlog.testing import capture_logs
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched
 from havrrpd.core.model import InstanceConfig
+from havrrpd.core.node import Oddity
 from havrrpd.netns import open_inside
 from havrrpd.sources.adverts import Adverts
 
@@ -252,6 +253,8 @@ async def test_own_and_peers_adverts_are_told_apart(pair: Pair, kind: str) -> No
         assert await ear.until(is_heard(200)) == AdvertHeard("ha0", 7, peer, 200, advert_int)
         pair.stop(pair.b)
         assert await ear.until(is_heard(0)) == AdvertHeard("ha0", 7, peer, 0, advert_int)
+        (odd,) = ear.adverts.oddities.all()[ROUTER]  # VR_7 here has no address and no interval
+        assert (odd.source, Oddity.VIRTUAL_ADDRESSES in odd.oddities) == (peer, True)
         await ear.until(is_sent(100))
         pair.stop(pair.a)
         assert await ear.until(is_sent(0)) == AdvertSent("ha0", 7, own, 0)
@@ -359,6 +362,8 @@ async def test_what_keepalived_would_not_obey_is_counted_and_own_adverts_never_a
         with sender(pair) as send:
             send(advert())
             await until_rejected(ear, "version")
+        (odd,) = ear.adverts.oddities.all()[ROUTER]
+        assert (odd.source, odd.oddities) == (SENDER_B, {Oddity.VERSION})
         assert await own.until(is_sent(150)) == AdvertSent("ha0", 7, SENDER_B, 150)
         assert not any(isinstance(event, AdvertHeard) for event in ear.events)
         assert +own.adverts.rejected == {}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from havrrpd.core.authentication import AH, password
 from havrrpd.core.model import (
     InstanceConfig,
     KeepalivedConfig,
@@ -88,9 +89,11 @@ def test_neutrons_shape() -> None:
                     route("::/0", "fd00:203:0:113::1", "qg-0"),
                 ),
                 track_files=(("havrrpd", None),),
+                track_scripts=("ha_health_check_7",),
+                authentication=password(b"abcdefgh"),
             ),
         ),
-        track_files=(TrackFile("havrrpd", f"/run/havrrpd/levers/{ROUTER}", 1),),
+        track_files=(TrackFile("havrrpd", f"/run/havrrpd/levers/{ROUTER}", 1, 0),),
         notify_fifo=f"/run/havrrpd/notify/{ROUTER}",
         notify_fifo_user="root",
     )
@@ -309,6 +312,45 @@ def test_addresses_go_to_the_virtual_mac_interface_and_the_instance_stays() -> N
     instance = only("use_vmac\nvirtual_ipaddress {\n10.0.0.1\n10.0.0.2 dev eth5\n}")
     assert instance.interface == "eth0"
     assert [each.interface for each in instance.virtual_addresses] == ["vrrp.1", "eth5"]
+
+
+@pytest.mark.parametrize(
+    ("line", "initial", "overwrite"),
+    [
+        ("", None, False),
+        ("init_file", 0, False),
+        ("init_file -40", -40, False),
+        ("init_file overwrite 3", 3, True),
+        ("init_file 3 overwrite", 3, True),
+        ("init_file nonsense", 0, False),
+    ],
+)
+def test_what_a_track_file_is_made_with(line: str, initial: int | None, overwrite: bool) -> None:
+    config = parse(f"track_file a {{\nfile /a\n{line}\n}}")
+    assert config == KeepalivedConfig(track_files=(TrackFile("a", "/a", 1, initial, overwrite),))
+
+
+@pytest.mark.parametrize(
+    ("body", "authentication"),
+    [
+        ("", ""),
+        ("authentication {\nauth_type PASS\nauth_pass one\n}", password(b"one")),
+        ("authentication {\nauth_type AH\nauth_pass one\n}", AH),
+        ("authentication {\nauth_type MD5\nauth_pass one\n}", ""),
+        (
+            "version 3\nvirtual_ipaddress {\n10.0.0.1\n}\n"
+            "authentication {\nauth_type PASS\nauth_pass one\n}",
+            "",
+        ),
+    ],
+)
+def test_the_authentication_is_kept_as_a_digest(body: str, authentication: str) -> None:
+    assert only(body).authentication == authentication
+
+
+def test_static_routes_are_noticed() -> None:
+    text = "static_routes {\n0.0.0.0/0 via 192.0.2.1 dev eth0\n}"
+    assert parse(text) == KeepalivedConfig(static_routes=True)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from havrrpd.core.model import (
     VirtualAddress,
     Word,
 )
-from havrrpd.core.node import Node, Unprotected
+from havrrpd.core.node import Node, OddAdvert, Oddity, Unprotected
 from havrrpd.views.status import router_status, status
 
 NOW = 1000.0
@@ -177,6 +177,7 @@ def test_a_master_is_shown_in_the_shape_of_the_contract() -> None:
                         "checked_at": None,
                     },
                 ],
+                "odd_adverts": [],
                 "election": {
                     "phase": "steady",
                     "cause": None,
@@ -285,6 +286,24 @@ def test_a_master_heard_long_ago_is_silence() -> None:
     assert shown["instances"][0]["witnesses"]["wire"] == "silent"
     assert shown["instances"][0]["masters_heard"] == [
         {"address": "169.254.192.2", "priority": 150, "last_heard_seconds": 6.1}
+    ]
+
+
+def test_odd_adverts_are_shown_at_their_router() -> None:
+    odd = OddAdvert(
+        "ha-0",
+        ip_address("169.254.192.9"),
+        frozenset({Oddity.VIRTUAL_ADDRESSES, Oddity.ADVERT_INT}),
+        NOW - 1.5,
+    )
+    shown = status(replace(node(ROUTER), odd_adverts={"a": (odd,)}))
+    assert shown["routers"][0]["odd_adverts"] == [
+        {
+            "interface": "ha-0",
+            "source": "169.254.192.9",
+            "oddities": ["advert_int", "virtual_addresses"],
+            "last_heard_seconds": 1.5,
+        }
     ]
 
 

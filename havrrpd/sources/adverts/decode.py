@@ -7,7 +7,7 @@ A packet starts at its IP header. Layouts: RFC 3768 section 5.1 (version 2), RFC
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -37,7 +37,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advert:
-    """A valid advert. `advert_int` in seconds."""
+    """A valid advert. `advert_int` in seconds, `message` is the whole of VRRP's part."""
 
     version: int
     vrid: int
@@ -45,6 +45,7 @@ class Advert:
     destination: IPAddress
     priority: int
     advert_int: float
+    message: bytes = field(default=b"", compare=False, repr=False)  # can hold a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,8 @@ def _decode_vrrp(message: bytes, datagram: _Datagram, vrids: Container[int]) -> 
         return Rejected(Reason.ADVERT_INT, datagram.source)
     if not _checksum_holds(version, message, datagram):
         return Rejected(Reason.CHECKSUM, datagram.source)
-    return Advert(version, vrid, datagram.source, datagram.destination, priority, advert_int)
+    source, destination = datagram.source, datagram.destination
+    return Advert(version, vrid, source, destination, priority, advert_int, message)
 
 
 def _size(version: int, count: int, datagram: _Datagram) -> int:

@@ -12,8 +12,10 @@ from pathlib import Path
 import structlog
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched
-from havrrpd.core.model import InstanceConfig
+from havrrpd.core.model import InstanceConfig, IPAddress
+from havrrpd.core.node import OddAdvert, Oddity
 from havrrpd.sources.adverts.decode import Advert, Reason, Rejected, decode, objection
+from havrrpd.sources.adverts.oddities import Oddities, oddity
 from havrrpd.sources.adverts.wires import Instances, Watch, Wire, by_interface, identity
 
 OVERRUN = "overrun"  # in `rejected`: packets that the kernel dropped, as a buffer was full
@@ -29,12 +31,14 @@ class Adverts:
     """Emits AdvertSent, AdvertHeard and WireWatched. `emit` is called on the loop and only queues.
 
     `rejected` counts packets by reason. When they are many, the kernel holds those of foreign
-    VRIDs back, so for these the count is a lower bound.
+    VRIDs back, so for these the count is a lower bound. `oddities` has what is strange about those
+    of ours.
     """
 
     def __init__(self, emit: Callable[[str, Event], None]) -> None:
         self.rejected: Counter[str] = Counter({reason.value: 0 for reason in Reason})
         self.rejected[OVERRUN] = 0
+        self.oddities = Oddities()
         self.progressed_at = time.monotonic()
         self._emit = emit
         self._wake = asyncio.Event()
@@ -69,6 +73,7 @@ class Adverts:
         if watch is None:
             return
         self._unsettled.pop(watch, None)
+        self.oddities.forget(router)
         for wire in watch.wires.values():
             self._close(wire)
 
@@ -219,6 +224,8 @@ class Adverts:
             if isinstance(advert, Advert) and not outgoing:
                 advert = _believed(advert, wire.instances)
             if isinstance(advert, Advert):
+                if not outgoing and (odd := wire.differences(advert)):
+                    self._note(wire, advert.source, odd, now)
                 self._emit(wire.watch.router, _event(wire.interface, advert, outgoing))
             else:
                 self._reject(wire, advert, now)
@@ -228,6 +235,8 @@ class Adverts:
     def _reject(self, wire: Wire, rejected: Rejected, now: float) -> None:
         reason = rejected.reason
         self.rejected[reason.value] += 1
+        if rejected.source is not None and (odd := oddity(reason)) is not None:
+            self._note(wire, rejected.source, frozenset({odd}), now)
         wire.count_rejected(now)
         if wire.narrowed:
             self._narrowed[wire] = None
@@ -239,6 +248,9 @@ class Adverts:
         # Foreign VRIDs are usual where routers share a network.
         log = _log.debug if reason is Reason.FOREIGN_VRID else _log.warning
         log("advert.rejected", router=wire.watch.router, **facts)
+
+    def _note(self, wire: Wire, source: IPAddress, oddities: frozenset[Oddity], now: float) -> None:
+        self.oddities.note(wire.watch.router, OddAdvert(wire.interface, source, oddities, now))
 
 
 def _believed(advert: Advert, instances: Instances) -> Advert | Rejected:

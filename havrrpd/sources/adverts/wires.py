@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from havrrpd.core.model import InstanceConfig
+from havrrpd.core.node import Oddity
+from havrrpd.sources.adverts.decode import Advert
+from havrrpd.sources.adverts.oddities import differences
 from havrrpd.sources.adverts.tap import Tap
 
 Instances = Mapping[int, tuple[InstanceConfig, ...]]  # by VRID: one for each address family
@@ -18,6 +21,7 @@ _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
 # A network with hundreds of routers brings each of them the adverts of all. So a tap hands up
 # this many packets to reject in a minute; for the rest of it the kernel passes the own VRIDs only.
 _REJECTED_PER_MINUTE = 16
+_COMPARED = 16  # messages of which it is remembered in what they differ
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +65,7 @@ class Wire:
     narrowed: bool = False
     rejected: int = 0  # since `rejecting_since`
     rejecting_since: float = float("-inf")
+    _compared: dict[tuple[int, bytes], frozenset[Oddity]] = field(default_factory=dict)
 
     def open(self, now: float) -> None:
         """Open the tap. Raises OSError, and is due again after a back-off then."""
@@ -80,8 +85,20 @@ class Wire:
 
     def want(self, instances: Instances) -> None:
         self.instances = instances
+        self._compared.clear()
         if self.narrowed and self.tap is not None:
             self.tap.narrow(frozenset(instances))
+
+    def differences(self, advert: Advert) -> frozenset[Oddity]:
+        """As oddities.differences; the same message comes again and again, and is compared once."""
+        key = (advert.source.version, advert.message)
+        found = self._compared.get(key)
+        if found is None:
+            if len(self._compared) >= _COMPARED:
+                self._compared.clear()
+            found = differences(advert, self.instances[advert.vrid])
+            self._compared[key] = found
+        return found
 
     def count_rejected(self, now: float) -> None:
         """Have the kernel hold back what is not ours, once there was enough of it."""

@@ -15,6 +15,7 @@ from havrrpd.sources.keepalived.instances import (
     Draft,
     Globals,
     complete,
+    read_init_file,
     read_track_file,
     signed_weight,
 )
@@ -78,6 +79,7 @@ class _Reader(Tolerant):
     strict: bool = False
     fifos: dict[str, Statement] = field(default_factory=dict)
     net_namespace: str | None = None
+    static_routes: bool = False
     track_files: dict[str, TrackFile] = field(default_factory=dict)
     groups: dict[str, _Group] = field(default_factory=dict)
     drafts: dict[str, Draft] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class _Reader(Tolerant):
             notify_fifo=fifo.value if fifo else None,
             notify_fifo_user=fifo.words[2] if fifo and len(fifo.words) > 2 else None,
             net_namespace=self.net_namespace,
+            static_routes=self.static_routes,
             skipped=self.skipped,
         )
 
@@ -129,6 +132,8 @@ class _Reader(Tolerant):
                 self._take_instance(statement)
             case "track_file" | "vrrp_track_file":
                 self._take_track_file(statement)
+            case "static_routes":
+                self.static_routes |= bool(statement.block)
             case keyword:
                 self.skipped += keyword not in keywords.TOP_LEVEL
 
@@ -165,19 +170,21 @@ class _Reader(Tolerant):
         name = _new_name(statement, self.track_files)
         path: str | None = None
         weight = 1
+        initial: int | None = None
+        overwrite = False
         for line in statement.block:
             match line.words:
                 case ("file", path, *_):
                     continue
                 case ("weight", amount, *direction):
                     weight = signed_weight(amount, direction)
-                case (keyword, *_) if keyword in keywords.TRACK_FILE:
-                    continue
+                case ("init_file", *options):
+                    initial, overwrite = read_init_file(options)
                 case _:
                     self.skipped += 1
         if path is None:
             raise ValueError("a track file without a file")
-        self.track_files[name] = TrackFile(name, path, weight)
+        self.track_files[name] = TrackFile(name, path, weight, initial, overwrite)
 
 
 def _tracked_in(group: _Group, draft: Draft) -> list[tuple[str, int | None]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from havrrpd.core.authentication import AH, password
 from havrrpd.core.model import (
     InstanceConfig,
     IPAddress,
@@ -23,6 +25,7 @@ from havrrpd.sources.keepalived.blocks import Statement, Tolerant
 OWNER = 255  # the priority of the address owner, RFC 9568 section 5.2.4
 DEFAULT_PRIORITY = 100
 MAX_ADVERT_INT = {2: 255.0, 3: 40.95}
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class Draft(Tolerant):
     routes: list[VirtualRoute] = field(default_factory=list)
     peers: list[IPAddress] = field(default_factory=list)
     track_files: list[tuple[str, int | None]] = field(default_factory=list)
+    track_scripts: list[str] = field(default_factory=list)
+    auth_type: str | None = None
+    auth_pass: str = ""
 
     def take(self, statement: Statement) -> None:
         """Raises ValueError for a value that is none."""
@@ -90,6 +96,10 @@ class Draft(Tolerant):
                 self._each(statement, self._take_peer)
             case "track_file":
                 self._each(statement, self._take_track_file)
+            case "track_script":
+                self._each(statement, lambda line: self.track_scripts.append(line.keyword))
+            case "authentication":
+                self._each(statement, self._take_authentication)
             case keyword:
                 self.skipped += keyword not in keywords.INSTANCE
 
@@ -122,6 +132,15 @@ class Draft(Tolerant):
     def _take_track_file(self, line: Statement) -> None:
         self.track_files.append(read_track_file(line))
 
+    def _take_authentication(self, line: Statement) -> None:
+        match line.keyword:
+            case "auth_type":
+                self.auth_type = line.value
+            case "auth_pass":
+                self.auth_pass = line.value or ""
+            case keyword:
+                raise ValueError(f"unknown word: {keyword}")
+
 
 def read_track_file(line: Statement) -> tuple[str, int | None]:
     """A line of an instance's or sync group's track_file: `NAME [weight W [reverse]]`."""
@@ -131,6 +150,12 @@ def read_track_file(line: Statement) -> tuple[str, int | None]:
         case (name, "weight", weight, *direction):
             return name, signed_weight(weight, direction)
     raise ValueError("not a track file")
+
+
+def read_init_file(options: Sequence[str]) -> tuple[int, bool]:
+    """The words behind init_file, in any order: the value (0 unless given), and `overwrite`."""
+    values = [int(word) for word in options if _NUMBER.fullmatch(word)]
+    return (values[0] if values else 0), "overwrite" in options
 
 
 def signed_weight(weight: str, direction: Sequence[str]) -> int:
@@ -173,8 +198,19 @@ def complete(
         virtual_routes=tuple(draft.routes),
         unicast_peers=tuple(draft.peers),
         track_files=tuple(draft.track_files),
+        track_scripts=tuple(draft.track_scripts),
         sync_group=sync_group,
+        authentication=_authentication(draft) if version == 2 else "",
     )
+
+
+def _authentication(draft: Draft) -> str:
+    """keepalived sends the first 8 characters of the password (keepalived.conf(5), auth_pass)."""
+    if draft.auth_type == "AH":
+        return AH
+    if draft.auth_type == "PASS":
+        return password(draft.auth_pass.encode())
+    return ""
 
 
 def _in_order(addresses: Sequence[VirtualAddress]) -> tuple[VirtualAddress, ...]:

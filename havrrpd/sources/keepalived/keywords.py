@@ -10,8 +10,8 @@ def _words(text: str) -> frozenset[str]:
 
 TOP_LEVEL = _words("""
     SSL bfd_instance child_wait_time garp_group interface_up_down_delays linkbeat_interfaces
-    linkbeat_use_polling namespace_with_ipsets net_namespace_ipvs static_ipaddress static_routes
-    static_rules static_track_group track_group use_pid_dir instance virtual_server
+    linkbeat_use_polling namespace_with_ipsets net_namespace_ipvs static_ipaddress static_rules
+    static_track_group track_group use_pid_dir instance virtual_server
     virtual_server_group vrrp_script vrrp_track_process track_process
     """)
 
@@ -67,19 +67,17 @@ GROUP = _words("""
     """)
 
 INSTANCE = _words("""
-    accept auth_pass auth_type authentication check_unicast_src debug dont_track_primary
+    accept auth_pass auth_type check_unicast_src debug dont_track_primary
     garp_extra_if garp_lower_prio_delay garp_lower_prio_repeat garp_master_delay
     garp_master_refresh garp_master_refresh_repeat garp_master_repeat higher_prio_send_advert
     kernel_rx_buf_size linkbeat_use_polling lower_prio_no_advert lvs_sync_daemon_interface
     mcast_dst_ip mcast_src_ip no_accept notify notify_backup notify_deleted notify_fault
     notify_master notify_master_rx_lower_pri notify_priority_changes notify_stop
     old_unicast_checksum preempt_delay promote_secondaries skip_check_adv_addr smtp_alert
-    strict_mode track_bfd track_interface track_process track_script track_src_ip
+    strict_mode track_bfd track_interface track_process track_src_ip
     unicast_fault_no_peer unicast_src_ip unicast_ttl use_vmac_addr virtual_rules
     vmac_garp_intvl vmac_xmit_base vrf
     """)
-
-TRACK_FILE = frozenset(["init_file"])
 
 ADDRESS_FLAGS = _words("home -nodad mngtmpaddr noprefixroute autojoin no_track use_vmac")
 ADDRESS_OPTIONS = _words("scope broadcast brd label preferred_lft")
