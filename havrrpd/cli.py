@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FAILED, BAD_CONFIG, DEGRADED = 1, 2, 3
 
 _STATE_COLOURS = {"MASTER": "green", "FAULT": "red", "STOPPED": "red", "INIT": "yellow"}
-_LEVEL_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_LEVEL_COLOURS = {"fail": "red", "warn": "yellow", "unknown": "magenta", "note": "blue"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -146,25 +146,31 @@ def reload(client: Client) -> None:
 
 @cli.command()
 @_config_option
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.option("--nagios", is_flag=True, help="One line and the exit code of a monitoring plugin.")
 @click.pass_context
-def doctor(context: click.Context, path: str | None) -> None:
-    """Look for what is wrong on this node. Exits with 3 when something is."""
-    from havrrpd.doctor import examine, is_wrong, look
+def doctor(context: click.Context, path: str | None, output: str, nagios: bool) -> None:
+    """Look for what is wrong on this node, or will be, and say what mends it.
 
-    paths = _load(path).paths
-    answer, error = None, None
-    try:
-        answer = context.obj.status()
-    except (NoAnswerError, RefusedError) as failure:
-        error = str(failure)
-    directories = (paths.notify_dir, paths.lever_dir)
-    pids = [r["pid"] for r in answer["routers"] if r["pid"]] if answer else []
-    findings = examine(answer, look(directories, context.meta["socket"], error, pids))
-    for finding in findings:
-        line = str(finding)
-        level = click.style(line[:4], fg=_LEVEL_COLOURS[finding.level])
-        click.echo(level + line[4:], color=_colour())
-    sys.exit(DEGRADED if is_wrong(findings) else 0)
+    Exits with 3 when something fails, with 2 when the configuration has a mistake, with 1 when not
+    everything could be looked at. It needs root, and no daemon.
+    """
+    from havrrpd.doctor import command
+
+    source = context.parent and context.parent.get_parameter_source("socket_path")
+    given = source is not click.core.ParameterSource.DEFAULT
+    socket_path = context.meta["socket"] if given else None
+    if nagios:
+        code, line = command.nagios(path, socket_path)
+        click.echo(line)
+        sys.exit(code)
+    examined = command.examine_node(path, socket_path)
+    if output == "json":
+        click.echo(examined.as_json())
+    elif examined.findings:
+        click.echo(_levels_coloured(examined.table()), color=_colour())
+    click.echo(examined.summary(), err=True)
+    sys.exit(examined.exit_code)
 
 
 @cli.group()
@@ -261,3 +267,13 @@ def _coloured(text: str) -> str:
     for state, colour in _STATE_COLOURS.items():
         text = text.replace(f"  {state} ", f"  {click.style(state, fg=colour)} ")
     return text
+
+
+def _levels_coloured(text: str) -> str:
+    """The first word of each line of the doctor's table."""
+    lines = []
+    for line in text.splitlines():
+        level, _, rest = line.partition(" ")
+        colour = _LEVEL_COLOURS.get(level)
+        lines.append(f"{click.style(level, fg=colour)} {rest}" if colour else line)
+    return "\n".join(lines)

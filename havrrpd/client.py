@@ -20,6 +20,7 @@ class NoAnswerError(Exception):
             f"the daemon does not answer on {path}: {reason}; "
             "is it running? systemctl status havrrpd"
         )
+        self.reason = reason
 
 
 class RefusedError(Exception):

@@ -13,12 +13,23 @@ from havrrpd.core.messages import (
     StandingWritten,
     WriteStanding,
 )
-from havrrpd.core.model import KeepalivedConfig, Phase, Router
+from havrrpd.core.model import KeepalivedConfig, Phase, Router, TrackFile
 from havrrpd.core.priority import RESIGNING, standing, tried_by
 
 LEVER_NAME = "havrrpd"  # a track_file of this name is our lever, wherever it lies
 OWNER = 255  # the priority of the node that owns the addresses, RFC 9568 section 5.2.4
 REWRITE_DELAY = 1.0  # seconds after a write failed
+
+
+def our_track_files(
+    router_id: str, config: KeepalivedConfig, lever_dir: str
+) -> dict[str, TrackFile]:
+    """Those that are meant for us, by their names."""
+    return {
+        track_file.name: track_file
+        for track_file in config.track_files
+        if track_file.path == f"{lever_dir}/{router_id}" or track_file.name == LEVER_NAME
+    }
 
 
 def find_lever(router_id: str, config: KeepalivedConfig, lever_dir: str) -> str | None:
@@ -27,11 +38,7 @@ def find_lever(router_id: str, config: KeepalivedConfig, lever_dir: str) -> str 
     A priority of 255 (the owner of the addresses) is never lowered: keepalived sets the weight to
     0, and then every standing but 0 is FAULT.
     """
-    ours = {
-        track_file.name: track_file
-        for track_file in config.track_files
-        if track_file.path == f"{lever_dir}/{router_id}" or track_file.name == LEVER_NAME
-    }
+    ours = our_track_files(router_id, config, lever_dir)
     found = set()
     for instance in config.instances:
         named = [(ours[name], weight) for name, weight in instance.track_files if name in ours]

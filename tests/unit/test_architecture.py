@@ -65,10 +65,21 @@ def test_only_daemon_and_command_line_know_the_daemon(path: Path) -> None:
         assert "havrrpd.daemon" not in set(imported(path))
 
 
+# The doctor looks for keepalived as the daemon does, and without a daemon.
+KNOWING_SOURCES = ("wiring.py", "doctor/looking/keepalived.py")
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
-def test_only_the_wiring_knows_the_sources(path: Path) -> None:
-    if room(path) not in ("wiring", "sources"):
+def test_only_the_wiring_and_the_doctor_know_the_sources(path: Path) -> None:
+    if room(path) != "sources" and name(path) not in KNOWING_SOURCES:
         assert not any(module.startswith("havrrpd.sources") for module in imported(path))
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "doctor/rules" in name(p)], ids=name)
+def test_the_rules_of_the_doctor_look_at_nothing_themselves(path: Path) -> None:
+    modules = set(imported(path))
+    assert {module.split(".")[0] for module in modules} & OUTSIDE_WORLD == set()
+    assert not any(module.startswith("havrrpd.doctor.looking") for module in modules)
 
 
 def test_the_core_is_found_at_all() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -32,7 +31,6 @@ from havrrpd.core.model import (
     Word,
 )
 from havrrpd.core.node import Node, Unprotected
-from havrrpd.doctor import Facts, Level, examine, is_wrong, look, read_version
 from havrrpd.stanza import for_router, generic
 from havrrpd.table import summary, table
 from havrrpd.views.status import router_status, status
@@ -63,7 +61,6 @@ NODE = Node(
 )
 PEER = MasterHeard(ip_address("169.254.192.2"), 50, 2.0, 999.0, 999.6)
 BACKUP = replace(MASTER, state=State.BACKUP, masters=(PEER,), word=Word.BACKUP)
-GOOD = Facts((2, 2, 7), None, -1, (("/run/havrrpd/levers", True),))
 
 
 @dataclass
@@ -318,7 +315,36 @@ async def test_the_stanza_without_a_daemon_leaves_the_names_open(path: Path) -> 
 async def test_the_doctor_works_without_a_daemon_and_exits_with_3(path: Path) -> None:
     ran = await havrrpd("doctor", path=path)
     assert ran.code == 3
-    assert f"fail  daemon: the daemon does not answer on {path}: " in ran.out
+    assert f"no answer on {path}: no such file or directory\n" in ran.out
+    assert ", without the daemon: " in ran.err
+
+
+async def test_the_doctor_looks_on_with_a_mistake_in_the_configuration(
+    path: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.toml"
+    await asyncio.to_thread(bad.write_text, "[health_check]\nfall = 0\n")
+    ran = await havrrpd("doctor", "--config", str(bad), "-o", "json", path=path)
+    assert ran.code == 2
+    findings = json.loads(ran.out)["findings"]
+    assert findings[0]["name"] == "config_refused"
+    assert findings[0]["what"].startswith(f"{bad}: health_check.fall: must be a whole number")
+    assert len(findings) > 1
+
+
+async def test_the_doctor_as_a_plugin_says_one_line_and_exits_with_its_code(path: Path) -> None:
+    ran = await havrrpd("doctor", "--nagios", path=path)
+    assert (ran.code, ran.err) == (2, "")
+    assert ran.out.startswith("CRITICAL - ")
+    assert ran.out.count("\n") == 1
+    assert " | fail=" in ran.out
+
+
+async def test_the_doctor_asks_on_the_socket_of_the_configuration(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    await asyncio.to_thread(good.write_text, f'[paths]\nsocket = "{tmp_path}/s"\n')
+    ran = await havrrpd("doctor", "--config", str(good))
+    assert f"no answer on {tmp_path}/s: " in ran.out
 
 
 async def test_status_imports_neither_the_server_nor_netlink(path: Path) -> None:
@@ -471,147 +497,3 @@ def test_the_lever_of_a_sync_group_is_in_the_group() -> None:
 
 def test_the_generic_stanza_says_what_a_router_is() -> None:
     assert generic("/run/n", "/run/l").startswith("# ROUTER: the UUID of a qrouter-")
-
-
-# --- the doctor ---
-
-
-def complaints(node: Node, facts: Facts = GOOD) -> list[str]:
-    return [str(f) for f in examine(status(node), facts) if f.level is not Level.OK]
-
-
-def with_router(router: Router) -> Node:
-    return replace(NODE, routers={"a": router})
-
-
-def with_instance(instance: Instance) -> Node:
-    return with_router(replace(ROUTER, instances=(instance,)))
-
-
-def test_a_node_that_is_well_has_no_complaint() -> None:
-    assert complaints(NODE) == []
-    assert not is_wrong(examine(status(NODE), GOOD))
-
-
-@pytest.mark.parametrize(
-    ("version", "complaint"),
-    [
-        (None, "fail  keepalived: is not installed; apt install keepalived"),
-        (
-            (1, 2, 15),
-            "fail  keepalived: 1.2.15 loses packets with more than two nodes; "
-            "upgrade to 2.0.21 or later",
-        ),
-        (
-            (2, 0, 20),
-            "warn  keepalived: 2.0.20 does not know the keyword track_file; "
-            "upgrade to 2.0.21 or later",
-        ),
-    ],
-)
-def test_an_old_or_missing_keepalived_is_named(
-    version: tuple[int, int, int] | None, complaint: str
-) -> None:
-    assert complaints(NODE, replace(GOOD, keepalived=version)) == [complaint]
-
-
-def test_missing_capabilities_are_named() -> None:
-    assert complaints(NODE, replace(GOOD, capabilities=-1 & ~(1 << 13 | 1 << 21))) == [
-        "fail  capabilities: CAP_NET_RAW, CAP_SYS_ADMIN missing; "
-        "add to CapabilityBoundingSet= of havrrpd.service"
-    ]
-
-
-def test_a_missing_directory_is_named() -> None:
-    assert complaints(NODE, replace(GOOD, directories=(("/run/l", False),))) == [
-        "fail  directory: /run/l is missing, and keepalived must find it when it starts; "
-        "systemd-tmpfiles --create, then systemctl reload keepalived"
-    ]
-
-
-def test_every_problem_has_a_sentence_that_mends_it() -> None:
-    said = complaints(with_router(replace(ROUTER, problems=frozenset(Problem))))
-    assert len(said) == len(Problem)
-    for line, problem in zip(said, sorted(str(problem) for problem in Problem), strict=True):
-        assert line.startswith(f"fail  router a: {problem}: ")
-        assert len(line) > len(f"fail  router a: {problem}: ") + 20
-
-
-def test_a_fifo_that_is_not_heard_is_named() -> None:
-    assert complaints(with_router(replace(ROUTER, notify_watched=False))) == [
-        "warn  router a VR_1: its notifications are not heard: "
-        "add what havrrpd keepalived stanza a prints, and reload keepalived"
-    ]
-
-
-def test_a_missing_lever_is_named_before_it_is_wanted() -> None:
-    assert complaints(with_router(replace(ROUTER, lever=None))) == [
-        "warn  router a: has no lever: "
-        "add what havrrpd keepalived stanza a prints, and reload keepalived"
-    ]
-
-
-def test_an_uplink_that_is_down_is_named() -> None:
-    election = Election(phase=Phase.RESIGNING)
-    router = replace(ROUTER, election=election, uplinks_down=frozenset({"eth-ovl"}))
-    fault = replace(router, instances=(replace(BACKUP, state=State.FAULT),))
-    assert complaints(with_router(fault)) == [
-        "fail  router a: its uplink eth-ovl is down; mend it, until then keepalived is in FAULT"
-    ]
-
-
-def test_preempt_left_on_is_named() -> None:
-    instance = replace(MASTER, config=replace(CONFIG, preempt=True))
-    assert complaints(with_instance(instance)) == [
-        "warn  router a VR_1: preempt is on: a returning node moves the router; add nopreempt"
-    ]
-
-
-def test_unequal_base_priorities_are_seen_on_the_wire() -> None:
-    instance = replace(BACKUP, masters=(replace(PEER, priority=150),))
-    assert complaints(with_instance(instance)) == [
-        "warn  router a VR_1: a peer sends priority 150, ours is 50: the base priorities differ; "
-        "make them equal on every node"
-    ]
-
-
-def test_a_priority_without_room_below_is_named() -> None:
-    instance = replace(MASTER, config=replace(CONFIG, priority=33))
-    assert complaints(with_instance(instance)) == [
-        "warn  router a VR_1: priority 33 leaves no room for taking turns, so the router is only "
-        "resigned; set 34 or more on every node"
-    ]
-
-
-def test_a_keepalived_that_does_not_watch_its_track_file_is_named() -> None:
-    found = complaints(with_router(ROUTER), replace(GOOD, deaf=frozenset({ROUTER.pid or 0})))
-    assert len(found) == 1
-    assert "raise the sysctl fs.inotify.max_user_instances" in found[0]
-
-
-def test_a_process_without_inotify_is_deaf() -> None:
-    sleeper = subprocess.Popen(["sleep", "60"])
-    try:
-        facts = look((), "/nowhere", "not asked", [sleeper.pid])
-    finally:
-        sleeper.kill()
-        sleeper.wait()
-    assert facts.deaf == {sleeper.pid}
-
-
-def test_a_node_without_routers_is_named() -> None:
-    assert complaints(replace(NODE, routers={})) == [
-        "warn  routers: no keepalived was found on this node; is one running?"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("Keepalived v2.2.7 (01/16,2022)\n\nCopyright(C) 2001-2022", (2, 2, 7)),
-        ("Keepalived v1.2.13 (05/28,2014)", (1, 2, 13)),
-        ("command not found", None),
-    ],
-)
-def test_the_version_of_keepalived_is_read(text: str, version: tuple[int, int, int] | None) -> None:
-    assert read_version(text) == version

@@ -30,22 +30,25 @@ def test_the_effective_user_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "config_file", "config_id"),
+    ("arguments", "config_file", "config_id", "log_console"),
     [
-        ("", None, None),
-        ("-P -f /etc/k.conf -p /run/p -r /run/r -D", "/etc/k.conf", None),
-        ("-f/etc/k.conf -imain", "/etc/k.conf", "main"),
-        ("-nlDf k.conf", "k.conf", None),
-        ("--use-file=/etc/k.conf --config-id main", "/etc/k.conf", "main"),
-        ("--use-file /etc/k.conf --dont-fork -g/var/log/k -S 7", "/etc/k.conf", None),
-        ("--never-heard-of -f k.conf -i main", "k.conf", "main"),
+        ("", None, None, False),
+        ("-P -f /etc/k.conf -p /run/p -r /run/r -D", "/etc/k.conf", None, False),
+        ("-f/etc/k.conf -imain", "/etc/k.conf", "main", False),
+        ("-nlDf k.conf", "k.conf", None, True),
+        ("--log-console -n -f /l", "/l", None, True),
+        ("-l -n --no-syslog", None, None, False),
+        ("-n -fl", "l", None, False),
+        ("--use-file=/etc/k.conf --config-id main", "/etc/k.conf", "main", False),
+        ("--use-file /etc/k.conf --dont-fork -g/var/log/k -S 7", "/etc/k.conf", None, False),
+        ("--never-heard-of -f k.conf -i main", "k.conf", "main", False),
     ],
 )
-def test_the_command_line_names_the_file_and_the_id(
-    arguments: str, config_file: str | None, config_id: str | None
+def test_the_command_line_names_the_file_the_id_and_the_log(
+    arguments: str, config_file: str | None, config_id: str | None, log_console: bool
 ) -> None:
     found = decode_command_line(["keepalived", *arguments.split()])
-    assert found == CommandLine(config_file, config_id)
+    assert found == CommandLine(config_file, config_id, log_console)
 
 
 def test_an_include_finds_files_within_the_root_of_the_process(tmp_path: Path) -> None:

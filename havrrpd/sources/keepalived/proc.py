@@ -43,10 +43,14 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What keepalived was told of its configuration; None: its default."""
+    """What keepalived was told of its configuration; None: its default.
+
+    `log_console`: its lines go to the console where there is no syslog.
+    """
 
     config_file: str | None = None
     config_id: str | None = None
+    log_console: bool = False
 
 
 def decode_stat(text: str) -> Stat:
@@ -69,7 +73,9 @@ def decode_command_line(arguments: Sequence[str]) -> CommandLine:
             config_file = value
         elif name in ("-i", "--config-id"):
             config_id = value
-    return CommandLine(config_file, config_id)
+    given = {name for name, _ in options}
+    to_console = bool(given & {"-l", "--log-console"}) and not given & {"-G", "--no-syslog"}
+    return CommandLine(config_file, config_id, to_console)
 
 
 def decode_effective_uid(text: str) -> int:
