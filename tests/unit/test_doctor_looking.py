@@ -89,6 +89,14 @@ def test_it_is_known_which_directory_a_process_watches(tmp_path: Path) -> None:
         assert levers.stat().st_ino not in again[1]
 
 
+def test_a_process_without_inotify_watches_nothing() -> None:
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        try:
+            assert places.inotify(sleeper.pid) == (False, frozenset())
+        finally:
+            sleeper.kill()
+
+
 def test_a_process_that_is_gone_can_not_be_asked() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()

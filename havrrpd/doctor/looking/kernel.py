@@ -42,11 +42,10 @@ def _instances(process: Path) -> int:
         owner = _UID.search((process / "status").read_text())
         if owner is None or owner[1] != "0":
             return 0
-        return sum(
-            _link(entry.path) == "anon_inode:inotify" for entry in os.scandir(process / "fd")
-        )
+        names = os.listdir(process / "fd")
     except OSError:  # it ended
         return 0
+    return sum(_link(f"{process}/fd/{name}") == "anon_inode:inotify" for name in names)
 
 
 def _link(path: str) -> str:

@@ -13,6 +13,11 @@ from havrrpd.doctor.facts import Facts, Keepalived, Version
 from havrrpd.doctor.findings import Finding, Kind, Level, router
 
 _REPOSITORY = "https://github.com/acassen/keepalived"
+_NEUTRON_GUIDE = "https://docs.openstack.org/neutron/stein/admin"
+_NEUTRON_NOTE = (
+    "https://github.com/openstack/neutron/blob/master/releasenotes/notes/"
+    "sending-garp-for-l3-ha-c118871833ad8743.yaml"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ FAULTS = (
         (0, 0, 0),
         (1, 2, 16),
         "it loses packets where more than two nodes have a router",
-        "https://docs.openstack.org/neutron/latest/admin/deploy-lb-ha-vrrp.html",
+        f"{_NEUTRON_GUIDE}/deploy-lb-ha-vrrp.html",
         _always,
     ),
     Fault(
@@ -99,7 +104,7 @@ FAULTS = (
         (0, 0, 0),
         (1, 2, 20),
         "it sends no gratuitous ARP after a SIGHUP, so neighbours keep a wrong address",
-        "Neutron's release note sending-garp-for-l3-ha",
+        _NEUTRON_NOTE,
         _always,
     ),
     Fault(

@@ -11,7 +11,7 @@ L2_POPULATION = Kind(
     "l2_population",
     Level.FAIL,
     "The Linux bridge agent has l2_population, and there are routers with VRRP. Neutron's guide: "
-    "they are not compatible (https://docs.openstack.org/neutron/latest/admin/"
+    "they are not compatible (https://docs.openstack.org/neutron/stein/admin/"
     "deploy-lb-ha-vrrp.html).",
     "set l2_population = false in [vxlan] on all network and compute nodes, and restart the Linux "
     "bridge agents",
