@@ -813,6 +813,14 @@ CASES: dict[str, tuple[Facts, Said]] = {
         told(shown(gateways=[])),
         [("no_gateway", A, "it is MASTER, and no gateway of it is known")],
     ),
+    "a hung MASTER without a gateway": (
+        told(shown(gateways=[], problems=["adverts_stopped"])),
+        [("adverts_stopped", A, "keepalived lives, holds the role and sends nothing: it hangs")],
+    ),
+    "a daemon of before the upgrade, with other words": (
+        told({k: v for k, v in shown(problems=["gone"]).items() if k != "odd_adverts"}),
+        [],
+    ),
     "a BACKUP without a gateway": (
         told(shown(state="BACKUP", gateways=[], instances=[shown_instance(state="BACKUP")])),
         [],

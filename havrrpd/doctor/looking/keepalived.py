@@ -36,6 +36,7 @@ def look(config: Config, daemon: Daemon) -> tuple[Keepalived, ...]:
 class _Looker:
     config: Config
     daemon: Daemon
+    known: dict[int, str] = field(init=False)  # by havrrpd, which numbers what has the same name
     proc: Proc = field(default_factory=lambda: Proc(Path("/proc")))
     names: Mapping[tuple[int, int], str] = field(init=False)
     ports: Mapping[int, links.Port] = field(init=False)
@@ -43,19 +44,31 @@ class _Looker:
     versions: dict[tuple[int, int], Version | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        status = self.daemon.status or {"routers": ()}
+        self.known = {each["pid"]: each["router"] for each in status["routers"] if each["pid"]}
         self.names = dict(namespaces(Path(self.config.discovery.netns_dir)))
         self.ports = links.ports()
         self.consoles = serial_console()
 
     def all(self) -> Iterator[Keepalived]:
+        mains = {self._parent(pid) for pid in self.known}
         for pid in self.proc.pids():
             with suppress(OSError, ValueError):  # it ended
-                if self._runs_vrrp(pid):
+                if pid not in mains and self._runs_vrrp(pid):
                     yield self._examine(pid)
 
+    def _parent(self, pid: int) -> int | None:
+        try:
+            return self.proc.keepalived_parent(pid)
+        except OSError:
+            return None
+
     def _runs_vrrp(self, pid: int) -> bool:
+        """Telling it from keepalived's other processes takes as long as all the rest."""
         proc = self.proc
-        return proc.runs_keepalived(pid) and proc.is_trusted(pid) and proc.is_vrrp(pid)
+        if not proc.runs_keepalived(pid) or not proc.is_trusted(pid):
+            return False
+        return pid in self.known or proc.is_vrrp(pid)
 
     def _examine(self, pid: int) -> Keepalived:
         """Raises OSError when it is gone."""
@@ -63,7 +76,7 @@ class _Looker:
         read = loaded.read()
         netns = self.proc.netns(pid)
         namespace = self._namespace(netns)
-        router = self._router_of(pid) or name_router(namespace, loaded.path)
+        router = self.known.get(pid) or name_router(namespace, loaded.path)
         root = Path(f"/proc/{pid}/root")
         watches = places.inotify(pid)
         return Keepalived(
@@ -98,11 +111,6 @@ class _Looker:
         if netns == self.proc.netns("self"):
             return None
         return self.names.get(netns, f"net:[{netns[1]}]")
-
-    def _router_of(self, pid: int) -> str | None:
-        """As havrrpd calls it: it numbers those whose names would be the same."""
-        shown = [] if self.daemon.status is None else self.daemon.status["routers"]
-        return next((str(each["router"]) for each in shown if each["pid"] == pid), None)
 
     def _lever_paths(self, router: str, config: KeepalivedConfig) -> list[str]:
         ours = our_track_files(router, config, self.config.paths.lever_dir)

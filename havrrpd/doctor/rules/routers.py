@@ -50,7 +50,7 @@ PROBLEMS = {
         STANZA,
     ),
 }
-_OF_PROBLEM = {
+_OF_PROBLEM: dict[str, Kind] = {
     problem: Kind(str(problem), Level.FAIL, when, mend)
     for problem, (when, mend) in PROBLEMS.items()
 }
@@ -100,14 +100,21 @@ def findings(facts: Facts) -> Iterator[Finding]:
 def _of_router(facts: Facts, shown: Json) -> Iterator[Finding]:
     where = router(shown["router"])
     for name in shown["problems"]:
-        yield _OF_PROBLEM[Problem(name)].at(where, _what(name, shown))
+        if name in _OF_PROBLEM:  # a daemon of before the upgrade can have others
+            yield _OF_PROBLEM[name].at(where, _what(name, shown))
     for uplink in shown["election"]["uplinks_down"]:
         yield UPLINK_DOWN.at(where, f"its uplink {uplink} is down")
     if shown["state"] == "FAULT" and shown["election"]["phase"] != "resigning":
         yield FAULT.at(where, "it is in FAULT")
-    check = facts.config.settings_for(shown["router"], shown["namespace"]).health_check
-    if shown["state"] == "MASTER" and check.interval > 0 and not shown["gateways"]:
+    if _lacks_gateways(facts, shown):
         yield NO_GATEWAY.at(where, "it is MASTER, and no gateway of it is known")
+
+
+def _lacks_gateways(facts: Facts, shown: Json) -> bool:
+    """A MASTER that sends no adverts probes nothing, and knows no gateways for it."""
+    check = facts.config.settings_for(shown["router"], shown["namespace"]).health_check
+    probes = shown["state"] == "MASTER" and Problem.ADVERTS_STOPPED not in shown["problems"]
+    return probes and check.interval > 0 and not shown["gateways"]
 
 
 def _what(name: str, shown: Json) -> str:

@@ -73,7 +73,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
             where = router(shown["router"], instance["vrrp_instance"])
             yield TWO_MASTERS.at(where, f"it hears {listed} as MASTER")
     for shown in facts.routers:
-        for advert in shown["odd_adverts"]:
+        for advert in shown.get("odd_adverts", ()):  # a daemon of before the upgrade has none
             if advert["last_heard_seconds"] <= LATELY:
                 yield from _odd(shown, advert)
 
