@@ -51,24 +51,14 @@ class _Looker:
         self.consoles = serial_console()
 
     def all(self) -> Iterator[Keepalived]:
-        mains = {self._parent(pid) for pid in self.known}
         for pid in self.proc.pids():
             with suppress(OSError, ValueError):  # it ended
-                if pid not in mains and self._runs_vrrp(pid):
+                if self._runs_vrrp(pid):
                     yield self._examine(pid)
 
-    def _parent(self, pid: int) -> int | None:
-        try:
-            return self.proc.keepalived_parent(pid)
-        except OSError:
-            return None
-
     def _runs_vrrp(self, pid: int) -> bool:
-        """Telling it from keepalived's other processes takes as long as all the rest."""
         proc = self.proc
-        if not proc.runs_keepalived(pid) or not proc.is_trusted(pid):
-            return False
-        return pid in self.known or proc.is_vrrp(pid)
+        return proc.runs_keepalived(pid) and proc.is_trusted(pid) and proc.is_vrrp(pid)
 
     def _examine(self, pid: int) -> Keepalived:
         """Raises OSError when it is gone."""
