@@ -7,14 +7,18 @@ of a node again, as no node boots, and no uplinks are named.
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from havrrpd.doctor.looking.keepalived import writes_to_console
 from havrrpd.lab import overlay
 from havrrpd.lab.daemon import CONFIG
 from havrrpd.lab.keepalived import HA_CONFS, LEVER_DIR, NOTIFY_DIR, Vrrp, configuration
@@ -133,6 +137,21 @@ def _inside(process: Process) -> int:
     """Its pid in its own process namespace."""
     with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
         return next(int(line.split()[-1]) for line in file if line.startswith("NSpid:"))
+
+
+def test_a_log_on_the_console_is_one_where_no_syslog_is_and_the_console_is_real(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "dev").mkdir()
+    assert not writes_to_console(tmp_path)
+    os.mknod(tmp_path / "dev/console", stat.S_IFCHR | 0o600, os.makedev(5, 1))
+    assert writes_to_console(tmp_path)
+    (tmp_path / "dev/log").symlink_to("/run/systemd/journal/dev-log")
+    assert not writes_to_console(tmp_path)
+    (tmp_path / "dev/log").unlink()
+    (tmp_path / "dev/console").unlink()
+    os.mknod(tmp_path / "dev/console", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    assert not writes_to_console(tmp_path)
 
 
 def test_a_lab_that_is_well_has_nothing_but_what_a_lab_lacks(seen: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_advert
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
@@ -74,6 +75,17 @@ def test_what_differs_is_named(kind: str, ours: InstanceConfig, odd: set[Oddity]
 def test_with_one_vrid_for_both_families_each_is_compared_with_its_own() -> None:
     assert differences(heard("v3_ipv4"), [V6, V3]) == frozenset()
     assert differences(heard("v3_ipv6"), [V3, V6]) == frozenset()
+
+
+def test_in_version_3_there_is_no_authentication_in_the_place_of_version_2() -> None:
+    advert = heard("v3_ipv4")
+    longer = replace_advert(advert, advert_int=2.56, message=b"\1".join(split(advert.message, 4)))
+    assert differences(longer, [replace(V3, advert_int=2.56)]) == frozenset()
+
+
+def split(message: bytes, place: int) -> tuple[bytes, bytes]:
+    """Without the byte at the place."""
+    return message[:place], message[place + 1 :]
 
 
 def test_only_the_first_eight_bytes_of_a_password_count() -> None:

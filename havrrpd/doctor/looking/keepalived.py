@@ -21,7 +21,7 @@ from havrrpd.sources.keepalived.routers import name_router
 
 _VERSION = re.compile(rb"Keepalived v(\d+)\.(\d+)\.(\d+)")
 _SYSLOG = "dev/log"
-_CONSOLE = (5, 1)  # major and minor of /dev/console, where syslog(3) writes with LOG_CONS
+_CONSOLE = (5, 1)  # major and minor of the real one; null can be mounted over it
 
 
 def look(config: Config, daemon: Daemon) -> tuple[Keepalived, ...]:
@@ -122,16 +122,19 @@ class _Looker:
         return self.versions[key]
 
     def _serial_log(self, pid: int, root: Path) -> str | None:
-        """syslog(3) with LOG_CONS, which -l asks for, writes to the console if there is no log."""
         logs = self.proc.command_line(pid).log_console
-        if self.consoles is None or not logs or os.path.lexists(root / _SYSLOG):
-            return None
-        try:
-            console = os.stat(root / "dev/console").st_rdev
-        except OSError:
-            return None
-        is_real = (os.major(console), os.minor(console)) == _CONSOLE
-        return self.consoles if is_real else None
+        return self.consoles if logs and writes_to_console(root) else None
+
+
+def writes_to_console(root: Path) -> bool:
+    """Whether syslog(3) with LOG_CONS, which -l asks for, does: there is no log to write to."""
+    if os.path.lexists(root / _SYSLOG):
+        return False
+    try:
+        console = os.stat(root / "dev/console").st_rdev
+    except OSError:
+        return False
+    return (os.major(console), os.minor(console)) == _CONSOLE
 
 
 def read_version(executable: bytes) -> Version | None:
