@@ -9,6 +9,8 @@ from pathlib import Path
 
 from havrrpd.lab.waiting import LabError, wait_until
 
+CHILD_LIMIT = 30.0  # seconds: a machine that just took a thousand namespaces down is slow
+
 
 class Process:
     """Anybody's process, also one that another command of the lab has started.
@@ -71,7 +73,7 @@ def only_child(launcher: subprocess.Popen[bytes], pid: int) -> int:
             return found[0]
         return "ended" if launcher.poll() is not None else None
 
-    value = wait_until(child, 5.0, f"a child of process {pid}")
+    value = wait_until(child, CHILD_LIMIT, f"a child of process {pid}")
     if isinstance(value, int):
         return value
     raise LabError(f"the process ended at once with {launcher.returncode}: {launcher.args!r}")

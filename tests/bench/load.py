@@ -34,6 +34,7 @@ from tests.bench.crowd import Member
 SOURCE = Path(__file__).parents[2]
 ADVERT_INT = 2
 PRIORITY = 150
+HAVRRPD_CPU = 0
 END_LIMIT = 120.0  # seconds: thousands of processes
 FIND_LIMIT = 60.0  # seconds; what it must reach is measured, not enforced here
 
@@ -60,6 +61,11 @@ class Crowded:
     @property
     def qg(self) -> str:
         return f"qg-{self.id[:11]}"
+
+    @property
+    def outside(self) -> str:
+        """The other end of the external cable, where the gateways are."""
+        return f"g{self.number}"
 
     @property
     def vrid(self) -> int:
@@ -145,7 +151,7 @@ vrrp_instance VR_{self.vrid} {{
         Both ends of a router's outside know each other for good: of what it learns, the kernel's
         neighbour tables hold 1024 entries for the whole machine. A real node raises gc_thresh3.
         """
-        outside, inside = f"g{self.number}", self.qg
+        outside, inside = self.outside, self.qg
         return [
             f"netns add {self.namespace}",
             f"link add h{self.number} type veth peer name {self.ha} netns {self.namespace}",
@@ -228,6 +234,7 @@ class Load:
         """`interval` of the gateway checks; 0: none. `more` is appended to its configuration."""
         plan = Plan(health_interval=interval, havrrpd_config=more)
         self.havrrpd = daemon.start(self.node, plan)
+        os.sched_setaffinity(self.havrrpd.pid, {HAVRRPD_CPU})
         return self.havrrpd
 
     def stop_havrrpd(self) -> None:
@@ -314,6 +321,14 @@ class Load:
             for router in self.routers
         )
         self.node.shell(script)
+        for router in self.routers:
+            self._put_gateways_elsewhere(router)
+
+    def _put_gateways_elsewhere(self, router: Crowded) -> None:
+        """On a real network they are other machines: here they answer on the other CPUs."""
+        others = ((1 << (os.cpu_count() or 1)) - 1) & ~(1 << HAVRRPD_CPU)  # a mask, cpu by cpu
+        steering = f"/sys/class/net/{router.outside}/queues/rx-0/rps_cpus"
+        self.node.path(steering).write_text(f"{others:x}\n")
 
     def _start_standins(self) -> None:
         program = self.node.path("/run/keepalived")

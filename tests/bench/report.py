@@ -12,7 +12,8 @@ _HEAD = """# Benchmarks
 All figures are of that one run; `pytest` asserts none of them. With three routers keepalived is
 real, on three nodes. With more of them the links, addresses, adverts and notify FIFOs are real, on
 one node, but a stand-in process takes keepalived's place: a driver does in the kernel, on the wire
-and in the FIFO what keepalived would do.
+and in the FIFO what keepalived would do. The gateways answer on another CPU than havrrpd's, as other
+machines would.
 
 CPU is of one core. How late the loop was is the upper bound of the bucket of
 `havrrpd_event_loop_lag_seconds`.
@@ -44,6 +45,7 @@ def page(figures: Sequence[Figure], minutes: float, machine: str) -> str:
         "\n## From 10 to 2000 routers\n",
         _growth([figure for figure in own if figure.limit is None or figure.routers > 3]),
         _PEERS,
+        *_absent(others),
         _table(
             ("routers", "what", "peer", "its figure", "havrrpd", "ratio"), _compared(own, others)
         ),
@@ -62,11 +64,22 @@ def _growth(figures: Sequence[Figure]) -> str:
     return _table(("what", *(f"{size} routers" for size in sizes)), rows)
 
 
+def _absent(others: Sequence[Figure]) -> Iterator[str]:
+    """A line for each peer that was left out."""
+    yield from dict.fromkeys(f"{f.by} is {f.note}.\n" for f in others if _left_out(f))
+
+
+def _left_out(figure: Figure) -> bool:
+    return figure.value is None and figure.note.startswith("not installed")
+
+
 def _compared(own: Sequence[Figure], others: Iterable[Figure]) -> Iterator[tuple[str, ...]]:
     """With as many routers, else with the most: a check costs the same with any number."""
     known = {(figure.what, figure.routers): figure for figure in own}
     known |= {(figure.what, 1): figure for figure in own}
     for other in others:
+        if _left_out(other):
+            continue
         mine = known.get((other.what, other.routers))
         seen = "" if mine is None else _value(mine)
         if mine is not None and mine.routers != other.routers:

@@ -229,10 +229,7 @@ def many_addresses(count: int) -> Iterator[Figure]:
 
 
 def checks(count: int) -> Iterator[Figure]:
-    """Every router MASTER, two gateways each, checked every second by ARP or NDP and by ICMP.
-
-    The gateways answer within the call that asks them, so their work is in the figures as well.
-    """
+    """Every router MASTER, two gateways each, checked every second by ARP or NDP and by ICMP."""
     with Load(count) as load:
         load.order("master", range(count))
         havrrpd = load.start_havrrpd()
