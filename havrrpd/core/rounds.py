@@ -138,8 +138,8 @@ def _having_waited(router: Router, event: AdvertHeard, election: Election, now: 
 
     A resignation begins one turn, even if two nodes become MASTER for a moment.
     """
-    instance = router.instances[0]  # instances move together: one turn
-    if event.vrid != instance.config.vrid or preempts(router):
+    instance = next(iter(router.instances), None)  # instances move together: one turn
+    if instance is None or event.vrid != instance.config.vrid or preempts(router):
         return election
     if election.phase is Phase.RESIGNING:  # it relieves this node: the turn after the own one
         return election

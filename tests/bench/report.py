@@ -10,10 +10,10 @@ _HEAD = """# Benchmarks
 
 `make bench` makes this page, in about {minutes:.0f} minutes, on {machine}.
 All figures are of that one run; `pytest` asserts none of them. With three routers keepalived is
-real, on three nodes. With more of them the links, addresses, adverts and notify FIFOs are real, on
-one node, but a stand-in process takes keepalived's place: a driver does in the kernel, on the wire
-and in the FIFO what keepalived would do. The gateways answer on another CPU than havrrpd's, as other
-machines would.
+real, on three nodes, and in the rows that say so. Elsewhere the links, addresses, adverts and
+notify FIFOs are real, on one node, but a stand-in process takes keepalived's place: a driver does
+in the kernel, on the wire and in the FIFO what keepalived would do. The gateways answer on another
+CPU than havrrpd's, as other machines would.
 
 CPU is of one core. How late the loop was is the upper bound of the bucket of
 `havrrpd_event_loop_lag_seconds`.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import few, scale
+from tests.bench import few, real, scale
 from tests.bench.figure import Figure
 from tests.bench.peers import check_script
 from tests.bench.peers.measure import measure, measure_few
@@ -42,6 +42,7 @@ def main() -> int:
 
 def _all(*, with_peers: bool) -> Iterator[Figure]:
     yield from few.measure()
+    yield from real.measure()
     for count in sorted({*scale.SIZES, *(WITH_PEERS if with_peers else ())}):
         yield from scale.measure(count, scale.PARTS if count in THOROUGHLY else OF_ALL)
     if with_peers:

@@ -85,14 +85,14 @@ def resting(count: int) -> Iterator[Figure]:
         changes.wait(count, CHANGE_LIMIT)
         started = changes.last() - began
         yield _figure(count, "start until all states are right", started, "s")
-        yield _figure(count, "CPU to start", _cpu(havrrpd.pid), "s")
+        yield _figure(count, "CPU to start", cpu(havrrpd.pid), "s")
         load.wait_right(masters)
-        yield _figure(count, "memory (PSS)", _pss(havrrpd.pid), "MB")
-        share = _cpu_share(havrrpd.pid, IDLE_SECONDS)
+        yield _figure(count, "memory (PSS)", pss(havrrpd.pid), "MB")
+        share = cpu_share(havrrpd.pid, IDLE_SECONDS)
         yield _figure(count, "idle CPU, of one core", 100 * share, "%")
         yield from _latency(load)
         yield from _metrics(load)
-        yield _figure(count, "memory (PSS) after that", _pss(havrrpd.pid), "MB")
+        yield _figure(count, "memory (PSS) after that", pss(havrrpd.pid), "MB")
 
 
 def _latency(load: Load) -> Iterator[Figure]:
@@ -167,7 +167,7 @@ def storms_with_addresses(count: int) -> Iterator[Figure]:
 def _storms(count: int, floating: int) -> Iterator[Figure]:
     """All change to MASTER within a second, and back; every state and counter is looked at."""
     what = f"storm with {floating} more addresses" if floating else "storm"
-    late, cpu = [], 0.0
+    late, used = [], 0.0
     with Load(count, floating) as load:
         havrrpd = load.start_havrrpd()
         load.wait_right(0)
@@ -175,10 +175,10 @@ def _storms(count: int, floating: int) -> Iterator[Figure]:
         changes = Changes(havrrpd.log)
         for _ in range(STORMS):
             for order, masters in (("master", count), ("backup", 0)):
-                before, changed = _cpu(havrrpd.pid), len(changes.times())
+                before, changed = cpu(havrrpd.pid), len(changes.times())
                 done = load.order(order, range(count), STORM_WITHIN)
                 changes.wait(changed + count, CHANGE_LIMIT)
-                cpu += _cpu(havrrpd.pid) - before
+                used += cpu(havrrpd.pid) - before
                 late.append(changes.last() - done["ended"])
                 load.wait_right(masters)
         transitions = load.transitions()
@@ -186,7 +186,7 @@ def _storms(count: int, floating: int) -> Iterator[Figure]:
             raise LabError(f"not {2 * STORMS} transitions each: {transitions}")
         overruns = load.counter("havrrpd_netlink_overruns_total") - overruns
     yield _figure(count, f"{what}: all known after", max(late), "s")
-    each = cpu / (2 * STORMS * count) * 1000
+    each = used / (2 * STORMS * count) * 1000
     yield _figure(count, f"{what}: CPU a transition", each, "ms")
     yield _figure(count, f"{what}: netlink overruns", overruns, "")
 
@@ -234,13 +234,13 @@ def checks(count: int) -> Iterator[Figure]:
         load.order("master", range(count))
         havrrpd = load.start_havrrpd()
         load.wait_right(count)
-        idle = _cpu_share(havrrpd.pid, IDLE_SECONDS / 2)
+        idle = cpu_share(havrrpd.pid, IDLE_SECONDS / 2)
         load.stop_havrrpd()
         havrrpd = load.start_havrrpd(interval=1.0)
         load.wait_right(count)
-        wait_until(lambda: _cpu_share(havrrpd.pid, 2.0) < 0.9, 60.0, "the start is over")
+        wait_until(lambda: cpu_share(havrrpd.pid, 2.0) < 0.9, 60.0, "the start is over")
         probes, before, began = _probes(load), _lag(load), time.monotonic()
-        share = _cpu_share(havrrpd.pid, IDLE_SECONDS)
+        share = cpu_share(havrrpd.pid, IDLE_SECONDS)
         rate = (_probes(load) - probes) / (time.monotonic() - began)
         after = _lag(load)
     worst = max((bound for bound in after if after[bound] > before[bound]), default=0.0)
@@ -261,19 +261,19 @@ def _figure(routers: int, what: str, value: float, unit: str) -> Figure:
     return Figure(HAVRRPD, routers, what, value, unit)
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
     """Seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _cpu_share(pid: int, seconds: float) -> float:
-    before, began = _cpu(pid), time.monotonic()
+def cpu_share(pid: int, seconds: float) -> float:
+    before, began = cpu(pid), time.monotonic()
     time.sleep(seconds)  # the measurement itself
-    return (_cpu(pid) - before) / (time.monotonic() - began)
+    return (cpu(pid) - before) / (time.monotonic() - began)
 
 
-def _pss(pid: int) -> float:
+def pss(pid: int) -> float:
     """MB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

@@ -385,6 +385,12 @@ def test_a_drained_backup_that_hears_no_master_any_more_gives_the_role_up_once_i
     assert driven.lever == -149
 
 
+def test_an_advert_that_comes_after_the_last_instance_is_gone_is_nobodys_turn() -> None:
+    driven = outage(Driven(health_check=CHECKED, sends=True)).fault()
+    driven.feed(KeepalivedReloaded(replace(CONFIG, instances=()))).hear(140, at=3.0)
+    assert driven.router.election.waited == 0
+
+
 def test_a_lever_that_is_no_longer_loaded_is_not_left_at_fault() -> None:
     driven = outage(Driven(health_check=CHECKED, sends=True)).fault()
     driven.feed(KeepalivedReloaded(replace(CONFIG, track_files=())))
