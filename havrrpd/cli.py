@@ -195,6 +195,21 @@ def config_show(path: str | None) -> None:
     click.echo(dump(_load(path)))
 
 
+@config.command("hash-password")
+def config_hash_password() -> None:
+    """Print a hash for basic_auth_users. Asks for the password, or reads a line of stdin."""
+    from havrrpd.views.web.users import hashed
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    try:
+        click.echo(hashed(password))
+    except ValueError as error:
+        _fail(str(error), BAD_CONFIG)
+
+
 @cli.group()
 def keepalived() -> None:
     """What keepalived must be told."""

@@ -63,6 +63,14 @@ class Web:
     tls_key: str = ""
     basic_auth_users: Mapping[str, str] = field(default_factory=dict)
     allow_public: bool = False
+    max_connections: int = 128
+    max_connections_per_client: int = 16
+    max_requests_per_second: float = 20.0
+
+    @property
+    def guarded(self) -> bool:
+        """Nobody reads along, and nobody reads who is not known."""
+        return bool(self.tls_certificate and self.basic_auth_users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +198,7 @@ class _Reader:
 
     def _routers(self, tables: object) -> Iterator[RouterTable]:
         if not isinstance(tables, list):
-            self._refuse("router", "must be written as [[router]]", tables)
+            self._refuse("router", "must be written as [[router]]", _toml(tables))
             return
         for number, table in enumerate(tables, start=1):
             values = self._table(f"router[{number}]", table, ROUTER)
@@ -204,7 +212,7 @@ class _Reader:
     def _table(self, place: str, table: object, keys: Mapping[str, Key]) -> dict[str, Any]:
         """The values that fit; those that don't are among the problems."""
         if not isinstance(table, dict):
-            self._refuse(place, "must be a table", table)
+            self._refuse(place, "must be a table", _toml(table))
             return {}
         self._refuse_unknown(f"{place}.", table, tuple(keys))
         values: dict[str, Any] = {}
@@ -214,12 +222,13 @@ class _Reader:
             try:
                 values[name] = keys[name].convert(value)
             except ValueError:
-                self._refuse(f"{place}.{name}", keys[name].must, value)
+                shown = (keys[name].shown or _toml)(value)
+                self._refuse(f"{place}.{name}", keys[name].must, shown)
         return values
 
-    def _refuse(self, place: str, must: str, value: object) -> None:
+    def _refuse(self, place: str, must: str, given: str) -> None:
         self.refused.add(place)
-        self.problems.append(f"{place}: {must}, got {_toml(value)}")
+        self.problems.append(f"{place}: {must}, got {given}")
 
     def _refuse_unknown(
         self, prefix: str, table: Mapping[str, object], known: tuple[str, ...]
@@ -274,15 +283,12 @@ def _impossible_web(web: Web, refused: set[str]) -> Iterator[str]:
         yield "web.tls_key: is needed with tls_certificate, got none"
     if web.tls_key and not web.tls_certificate and "web.tls_certificate" not in refused:
         yield "web.tls_certificate: is needed with tls_key, got none"
-    if web.basic_auth_users:
+    unsure = refused & {"web.allow_public", "web.tls_certificate", "web.basic_auth_users"}
+    if web.listen.public and not web.allow_public and not web.guarded and not unsure:
         yield (
-            "web.basic_auth_users: is not supported in this version; put a reverse proxy in front, "
-            f"got {len(web.basic_auth_users)} user(s)"
-        )
-    if web.listen.public and not web.allow_public and "web.allow_public" not in refused:
-        yield (
-            "web.listen: is public, and not guarded by both TLS and basic auth; listen on "
-            f"127.0.0.1 or set web.allow_public = true, got {_toml(str(web.listen))}"
+            "web.listen: is public, and not guarded by both TLS and basic auth; set both, or "
+            "listen on 127.0.0.1, or set web.allow_public = true, "
+            f"got {_toml(str(web.listen))}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -23,7 +24,10 @@ _Name = Annotated[str, Meta(pattern=r"^[^\s/\x00-\x1f]+$")]
 _NameOrEmpty = Annotated[str, Meta(pattern=r"^[^\s/\x00-\x1f]*$")]
 _Interface = Annotated[str, Meta(pattern=r"^[^\s/]{1,15}\Z")]
 _Path = Annotated[str, Meta(pattern=r"^/[^\x00]*$")]
+_Connections = Annotated[int, Meta(ge=1, le=10_000)]
+_Rate = Annotated[float, Meta(gt=0, le=1_000_000)]
 _PathOrEmpty = Annotated[str, Meta(pattern=r"^(/[^\x00]*)?$")]
+_BCRYPT = r"\$2[aby]\$1[0-4]\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +52,7 @@ class Key:
     kind: Any
     must: str
     read: Callable[[Any], Any] | None = None  # raises ValueError: then `must` was not met
+    shown: Callable[[Any], str] | None = None  # what was given, where it is not to be shown whole
 
     def convert(self, value: object) -> Any:
         """The value as the record holds it; raises ValueError when it does not fit."""
@@ -92,11 +97,36 @@ def read_listen(text: str) -> Listen:
     return Listen(str(address), int(port))
 
 
+def _users(hashes: dict[str, str]) -> dict[str, str]:
+    if any(not _is_user(user, hashed) for user, hashed in hashes.items()):
+        raise ValueError("no user or no hash")
+    return hashes
+
+
+def _is_user(name: object, hashed: object) -> bool:
+    """RFC 7617: a name has no colon. A cheaper hash is soon guessed, a dearer one takes seconds."""
+    return (
+        isinstance(name, str)
+        and re.fullmatch(r"[^:\x00-\x1f]+", name) is not None
+        and isinstance(hashed, str)
+        and re.fullmatch(_BCRYPT, hashed) is not None
+    )
+
+
+def _wrong_users(value: object) -> str:
+    """Their names: hashes stay out of logs."""
+    if not isinstance(value, dict):
+        return "no table"
+    names = (repr(name) for name, hashed in value.items() if not _is_user(name, hashed))
+    return f"something else for {', '.join(names)}"
+
+
 _PATH_WORDS = "must be an absolute path"
 _SECONDS_WORDS = "must be a number of seconds above 0, at most 86400"
 _ZERO_WORDS = "must be a number of seconds, from 0 to 86400"
 _COUNT_WORDS = "must be a whole number from 1 to 1000"
 _BOOL_WORDS = "must be true or false"
+_CONNECTIONS_WORDS = "must be a whole number from 1 to 10000"
 
 HEALTH_CHECK: Mapping[str, Key] = {
     "interval": Key(_SecondsOrZero, f"{_ZERO_WORDS} (0: gateways are not checked)"),
@@ -145,8 +175,17 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         ),
         "tls_certificate": Key(_PathOrEmpty, f'{_PATH_WORDS} ("": no TLS)'),
         "tls_key": Key(_PathOrEmpty, f'{_PATH_WORDS} ("": no TLS)'),
-        "basic_auth_users": Key(dict[str, str], "must be a table of user = password hash"),
+        "basic_auth_users": Key(
+            dict[str, str],
+            "must be a table of user = bcrypt hash of cost 10 to 14, as havrrpd config "
+            "hash-password prints it",
+            _users,
+            _wrong_users,
+        ),
         "allow_public": Key(bool, _BOOL_WORDS),
+        "max_connections": Key(_Connections, _CONNECTIONS_WORDS),
+        "max_connections_per_client": Key(_Connections, _CONNECTIONS_WORDS),
+        "max_requests_per_second": Key(_Rate, "must be a number above 0, at most 1000000"),
     },
     "log": {
         "level": Key(

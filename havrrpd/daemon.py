@@ -6,14 +6,15 @@ import asyncio
 import signal
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any, assert_never
 
 import structlog
 import uvloop
+from msgspec.structs import replace
 
 from havrrpd import __version__, capabilities, config, logs, systemd
 from havrrpd.config import Config, ConfigError
@@ -44,13 +45,14 @@ from havrrpd.core.node import Node
 from havrrpd.core.resigning import refusal
 from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
+from havrrpd.serving import Serving, admission
 from havrrpd.steps import Steps
-from havrrpd.views import web
+from havrrpd.views.web.orders import RefusedError
 from havrrpd.wiring import Sources
 
 STALLED_AFTER = 5.0  # seconds without progress: a source is deaf; each comes round every second
 READY_AFTER = 5.0  # seconds after which a router that can't be listed is waited for no longer
-FIXED = ("node", "discovery", "paths", "web", "log")  # tables that only a restart can change
+FIXED = ("node", "discovery", "paths", "web.listen", "log")  # what only a restart can change
 
 log = structlog.get_logger()
 
@@ -80,6 +82,7 @@ class Daemon:
         self._draining = drain_mark.is_drained(Path(loaded.paths.state_dir))
         self._steps = Steps(self._arrived, self._perform)
         self._sources = Sources(self._steps.emit, loaded)
+        self._serving = Serving(self.snapshot, self, loaded)
         self._lag = LagMeter()
         self._stop = asyncio.Event()
         self._ready = False
@@ -88,8 +91,7 @@ class Daemon:
     # --- the task list ---
 
     async def serve(self) -> None:
-        async with AsyncExitStack() as listening:
-            await self._listen(listening)  # from here on no other havrrpd runs on this node
+        with self._serving.listening():  # from here on no other havrrpd runs on this node
             self._put_levers_right()
             for name, purpose in capabilities.missing(capabilities.effective() or 0).items():
                 log.error("capability.missing", capability=name, needed_for=purpose)
@@ -115,19 +117,10 @@ class Daemon:
         return [
             ("steps", self._steps.run()),
             *self._sources.jobs(),
+            *self._serving.jobs(),
             ("lag", self._lag.run()),
             ("watchdog", self._feed_watchdog()),
         ]
-
-    async def _listen(self, listening: AsyncExitStack) -> None:
-        control = await web.serve_unix(
-            web.control_app(self.snapshot, self), self._config.paths.socket
-        )
-        listening.push_async_callback(control.cleanup)
-        address = self._config.web.listen
-        app = web.read_only_app(self.snapshot)
-        reader = await web.serve_tcp(app, address.host, address.port, _tls(self._config))
-        listening.push_async_callback(reader.cleanup)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -224,11 +217,11 @@ class Daemon:
         except OSError as error:
             log.warning("levers.not_readable", directory=str(directory), error=str(error))
 
-    # --- what may be ordered (web.Control) ---
+    # --- what may be ordered (web's Control) ---
 
     def failover(self, router: str) -> None:
         if reason := refusal(self._steps.routers[router]):
-            raise web.Refused(f"{router} is not failed over: {reason}")
+            raise RefusedError(f"{router} is not failed over: {reason}")
         log.info("failover.requested", router=router)
         self._steps.emit(router, FailoverRequested())
 
@@ -236,7 +229,7 @@ class Daemon:
         try:
             drain_mark.mark(Path(self._config.paths.state_dir), drained=draining)
         except OSError as error:
-            raise web.Refused(f"the drain can't be remembered: {error}") from error
+            raise RefusedError(f"the drain can't be remembered: {error}") from error
         log.info("drain.changed", draining=draining)
         self._draining = draining
         for router_id in self._steps.routers:
@@ -247,6 +240,7 @@ class Daemon:
         try:
             fresh = config.load(self._config_path)
             _refuse_fixed(self._config, fresh)
+            admitted = admission(fresh.web)
         except ConfigError as error:
             self._reload_successful = False
             log.error("config.refused", problems=error.problems)
@@ -257,6 +251,7 @@ class Daemon:
         self._reload_successful = True
         self._reloaded_at = time.time()
         self._sources.reconfigure(fresh)
+        self._serving.admit(admitted)
         for router in self._steps.routers.values():
             settings = fresh.settings_for(router.id, router.namespace)
             if settings != router.settings:
@@ -283,7 +278,7 @@ class Daemon:
             routers=dict(routers),
             unprotected=self._sources.unprotected,
             odd_adverts=self._sources.odd_adverts,
-            counters=self._sources.counters(),
+            counters=replace(self._sources.counters(), web_refused=self._serving.refused()),
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,
             config_reloaded_at=self._reloaded_at,
@@ -304,16 +299,9 @@ class Daemon:
 
 
 def _refuse_fixed(old: Config, new: Config) -> None:
-    changed = [table for table in FIXED if getattr(old, table) != getattr(new, table)]
+    changed = [name for name in FIXED if attrgetter(name)(old) != attrgetter(name)(new)]
     if changed:
+        kind = {name: "key" if "." in name else "table" for name in changed}
         raise ConfigError(
-            tuple(f"{table}: only a restart can change this table" for table in changed)
+            tuple(f"{name}: only a restart can change this {kind[name]}" for name in changed)
         )
-
-
-def _tls(loaded: Config) -> SSLContext | None:
-    if not loaded.web.tls_certificate:
-        return None
-    context = SSLContext(PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(loaded.web.tls_certificate, loaded.web.tls_key)
-    return context

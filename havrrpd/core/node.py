@@ -21,11 +21,12 @@ class Histogram(Struct, frozen=True):
 
 
 class Counters(Struct, frozen=True):
-    """What the sources counted since the daemon started."""
+    """What was counted since the daemon started."""
 
     netlink_overruns: int = 0
     notify_lines: Mapping[str, int] = field(default_factory=dict)  # by outcome
     adverts_rejected: Mapping[str, int] = field(default_factory=dict)  # by reason
+    web_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
 
 
 class Unprotected(Struct, frozen=True, order=True):

@@ -109,6 +109,11 @@ class _Families:
         self.rejected = counter(
             "havrrpd_adverts_rejected", "Adverts that were dropped unread.", labels=("reason",)
         )
+        self.refused = counter(
+            "havrrpd_web_refused",
+            "Requests and connections that the web server refused, or gave up.",
+            labels=("reason",),
+        )
         self.lag = Family(
             Kind.HISTOGRAM, "havrrpd_event_loop_lag_seconds", "How late the event loop came round."
         )
@@ -194,6 +199,8 @@ def _add_node(to: _Families, node: Node) -> None:
         to.lines.add((escaped(outcome),), count)
     for reason, count in sorted(node.counters.adverts_rejected.items()):
         to.rejected.add((escaped(reason),), count)
+    for reason, count in sorted(node.counters.web_refused.items()):
+        to.refused.add((escaped(reason),), count)
     lag = node.loop_lag
     buckets = [(str(bound), count) for bound, count in zip(LAG_BUCKETS, lag.counts, strict=True)]
     to.lag.add_buckets([*buckets, ("+Inf", lag.count)], lag.total_seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from havrrpd.core.explain import explain
 from havrrpd.core.model import (
@@ -21,26 +20,38 @@ from havrrpd.core.model import (
 from havrrpd.core.node import Node, OddAdvert
 from havrrpd.core.priority import effective_priority
 from havrrpd.core.witnesses import presence
+from havrrpd.views.documents import (
+    UNWATCHED,
+    ExplainedRouter,
+    GatewayStatus,
+    InstanceStatus,
+    LastTransition,
+    NodeStatus,
+    OddAdvertStatus,
+    OtherMaster,
+    RouterStatus,
+    Summary,
+    VirtualAddressStatus,
+    Wire,
+    Witnesses,
+)
 
-Json = dict[str, Any]
-
-UNWATCHED = "unwatched"
 SLICE = 50  # routers, about 5 ms
 
 
-def status(node: Node) -> Json:
+def status(node: Node) -> NodeStatus:
     """The whole node: the shape of GET /status."""
     return with_routers(node, [router for some in slices(node) for router in some])
 
 
-def slices(node: Node) -> Iterator[list[Json]]:
+def slices(node: Node) -> Iterator[list[RouterStatus]]:
     """The routers, some at a time, so that others on the loop get their turn."""
     ids = sorted(node.routers)
     for first in range(0, len(ids), SLICE):
         yield [_router(node, node.routers[each]) for each in ids[first : first + SLICE]]
 
 
-def with_routers(node: Node, routers: list[Json]) -> Json:
+def with_routers(node: Node, routers: list[RouterStatus]) -> NodeStatus:
     """The whole node, with what all its `slices` gave."""
     return {
         "node": node.name,
@@ -48,7 +59,7 @@ def with_routers(node: Node, routers: list[Json]) -> Json:
         "ready": node.ready,
         "draining": node.draining,
         "uptime_seconds": round(node.now - node.started_at, 3),
-        "summary": {**_summary(node), "unprotected": len(node.unprotected)},
+        "summary": _summary(node),
         "routers": routers,
         "unprotected": [
             {"router": each.router, "namespace": each.namespace} for each in node.unprotected
@@ -56,37 +67,42 @@ def with_routers(node: Node, routers: list[Json]) -> Json:
     }
 
 
-def router_status(node: Node, router_id: str) -> Json:
+def router_status(node: Node, router_id: str) -> ExplainedRouter:
     """One router, explained: the shape of GET /status/{router}; KeyError when it is unknown."""
     router = node.routers[router_id]
     return {**_router(node, router), "explanation": list(explain(router, node.now))}
 
 
-def _summary(node: Node) -> Json:
+def _summary(node: Node) -> Summary:
     routers = node.routers.values()
     states = Counter(router.state for router in routers)
     return {
         "routers": len(routers),
-        **{str(state): states[state] for state in State},
+        "INIT": states[State.INIT],
+        "BACKUP": states[State.BACKUP],
+        "MASTER": states[State.MASTER],
+        "FAULT": states[State.FAULT],
+        "STOPPED": states[State.STOPPED],
         "problems": sum(len(router.all_problems) for router in routers),
+        "unprotected": len(node.unprotected),
     }
 
 
-def _router(node: Node, router: Router) -> Json:
+def _router(node: Node, router: Router) -> RouterStatus:
     election = router.election
     return {
         "router": router.id,
         "namespace": router.namespace,
         "pid": router.pid,
-        "state": str(router.state),
+        "state": router.state,
         "problems": _problems(router.all_problems),
-        "connectivity": str(router.connectivity),
+        "connectivity": router.connectivity,
         "instances": [_instance(node, router, instance) for instance in router.instances],
         "gateways": [_gateway(node, check) for check in router.checks],
         "odd_adverts": [_odd(node, advert) for advert in node.odd_adverts.get(router.id, ())],
         "election": {
-            "phase": str(election.phase),
-            "cause": None if election.cause is None else str(election.cause),
+            "phase": election.phase,
+            "cause": election.cause,
             "tried": election.tried,
             "turns": election.turns,
             "standing": election.standing,
@@ -97,7 +113,7 @@ def _router(node: Node, router: Router) -> Json:
     }
 
 
-def _instance(node: Node, router: Router, instance: Instance) -> Json:
+def _instance(node: Node, router: Router, instance: Instance) -> InstanceStatus:
     config = instance.config
     last = instance.last_transition
     return {
@@ -108,7 +124,7 @@ def _instance(node: Node, router: Router, instance: Instance) -> Json:
         "advert_int": config.advert_int,
         "preempt": config.preempt,
         "sync_group": config.sync_group,
-        "state": str(instance.state),
+        "state": instance.state,
         "since": _time(node, instance.since),
         "problems": _problems(instance.problems),
         "priority": config.priority,
@@ -128,7 +144,7 @@ def priority_in_use(router: Router, instance: Instance) -> int:
     return effective_priority(router, instance)
 
 
-def _witnesses(node: Node, router: Router, instance: Instance) -> Json:
+def _witnesses(node: Node, router: Router, instance: Instance) -> Witnesses:
     return {
         "process": "gone" if router.pid is None else "running",
         "kernel": str(presence(instance)) if router.listed else UNWATCHED,
@@ -143,7 +159,7 @@ def _notification(router: Router, instance: Instance) -> str:
     return "none" if instance.word is None else str(instance.word)
 
 
-def _wire(node: Node, router: Router, instance: Instance) -> str:
+def _wire(node: Node, router: Router, instance: Instance) -> Wire:
     """An advert counts for three intervals, as the protocol has it; a priority-0 one ends it."""
     if not router.wire_watched:
         return UNWATCHED
@@ -154,7 +170,7 @@ def _wire(node: Node, router: Router, instance: Instance) -> str:
     return "hearing" if heard else "silent"
 
 
-def _address(instance: Instance, address: VirtualAddress) -> Json:
+def _address(instance: Instance, address: VirtualAddress) -> VirtualAddressStatus:
     return {
         "address": str(address.address),
         "interface": address.interface,
@@ -162,7 +178,7 @@ def _address(instance: Instance, address: VirtualAddress) -> Json:
     }
 
 
-def _master(node: Node, master: MasterHeard) -> Json:
+def _master(node: Node, master: MasterHeard) -> OtherMaster:
     return {
         "address": str(master.address),
         "priority": master.priority,
@@ -170,31 +186,31 @@ def _master(node: Node, master: MasterHeard) -> Json:
     }
 
 
-def _odd(node: Node, advert: OddAdvert) -> Json:
+def _odd(node: Node, advert: OddAdvert) -> OddAdvertStatus:
     return {
         "interface": advert.interface,
         "source": str(advert.source),
-        "oddities": sorted(str(oddity) for oddity in advert.oddities),
+        "oddities": sorted(advert.oddities),
         "last_heard_seconds": round(node.now - advert.heard_at, 3),
     }
 
 
-def _transition(node: Node, transition: Transition) -> Json:
+def _transition(node: Node, transition: Transition) -> LastTransition:
     return {
-        "from": str(transition.old),
-        "to": str(transition.new),
+        "from": transition.old,
+        "to": transition.new,
         "at": _time(node, transition.at),
-        "cause": str(transition.cause),
+        "cause": transition.cause,
     }
 
 
-def _gateway(node: Node, check: GatewayCheck) -> Json:
+def _gateway(node: Node, check: GatewayCheck) -> GatewayStatus:
     address = check.gateway.address
     return {
         "address": str(address),
-        "family": f"ipv{address.version}",
+        "family": "ipv4" if address.version == 4 else "ipv6",
         "interface": check.gateway.interface,
-        "verdict": str(check.verdict),
+        "verdict": check.verdict,
         "method": check.method,
         "rtt_seconds": check.rtt_seconds,
         "failures_in_a_row": check.failures_in_a_row,
@@ -202,8 +218,8 @@ def _gateway(node: Node, check: GatewayCheck) -> Json:
     }
 
 
-def _problems(problems: frozenset[Problem]) -> list[str]:
-    return sorted(str(problem) for problem in problems)
+def _problems(problems: frozenset[Problem]) -> list[Problem]:
+    return sorted(problems)
 
 
 def _time(node: Node, moment: float) -> str:

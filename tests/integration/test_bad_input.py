@@ -54,7 +54,7 @@ def test_a_port_in_use_is_named(lab: Lab) -> None:
     other.write_text('[paths]\nsocket = "/run/other.sock"\nstate_dir = "/run/other"\n')
     text, code = outcome(lab, f"{RUN} /run/other.toml")
     assert "('127.0.0.1', 9912)" in text
-    assert "address already in use" in text
+    assert "Address already in use" in text
     assert code == 1
     assert not lab.node(NODE).path("/run/other.sock").exists()
 

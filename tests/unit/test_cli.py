@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -33,9 +34,12 @@ from havrrpd.core.model import (
 from havrrpd.core.node import Node, Unprotected
 from havrrpd.stanza import for_router, generic
 from havrrpd.table import summary, table
-from havrrpd.views.status import router_status, status
-from havrrpd.views.web import RefusedError, control_app, serve_unix
+from havrrpd.views.status import router_status
+from havrrpd.views.status import status as node_status
+from havrrpd.views.web.app import control_app
+from havrrpd.views.web.orders import RefusedError
 from havrrpd.waiting import LIMIT, wait_for_drain, wait_for_failover
+from tests.answering import answering_unix
 
 CONFIG = InstanceConfig("VR_1", 1, "ha-0", priority=50, preempt=False)
 MASTER = Instance(CONFIG, state=State.MASTER, since=990.0, word=Word.MASTER)
@@ -61,6 +65,11 @@ NODE = Node(
 )
 PEER = MasterHeard(ip_address("169.254.192.2"), 50, 2.0, 999.0, 999.6)
 BACKUP = replace(MASTER, state=State.BACKUP, masters=(PEER,), word=Word.BACKUP)
+
+
+def status(node: Node) -> dict[str, Any]:
+    """As a client gets it."""
+    return json.loads(msgspec.json.encode(node_status(node)))  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -129,11 +138,8 @@ async def havrrpd(*arguments: str, path: Path | None = None) -> Ran:
 
 @asynccontextmanager
 async def answering(path: Path, daemon: Daemon) -> AsyncIterator[None]:
-    runner = await serve_unix(control_app(daemon.snapshot, daemon), str(path))
-    try:
+    async with answering_unix(control_app(daemon.snapshot, daemon), path):
         yield
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

@@ -19,14 +19,11 @@ from msgspec.structs import replace
 
 from havrrpd.core.model import Router, Settings
 from havrrpd.core.node import Node
-from havrrpd.views.web import (
-    RefusedError,
-    SocketInUseError,
-    control_app,
-    read_only_app,
-    serve_tcp,
-    serve_unix,
-)
+from havrrpd.views.web.app import control_app, read_only_app
+from havrrpd.views.web.door import Admission
+from havrrpd.views.web.orders import RefusedError
+from havrrpd.views.web.sockets import SocketInUseError, listening_tcp, listening_unix
+from tests.answering import answering_tcp, answering_unix
 
 NODE = Node(
     name="network1",
@@ -81,31 +78,16 @@ Ask = Callable[..., Awaitable[Answer]]
 @asynccontextmanager
 async def served(path: Path, orders: Orders, node: Node = NODE) -> AsyncIterator[Ask]:
     """The control app on a Unix socket, and a way to ask it."""
-    runner = await serve_unix(control_app(lambda: node, orders), str(path))
-    try:
-        async with ClientSession(connector=UnixConnector(str(path))) as session:
+    async with (
+        answering_unix(control_app(lambda: node, orders), path),
+        ClientSession(connector=UnixConnector(str(path))) as session,
+    ):
 
-            async def ask(method: str, url: str, **headers: str) -> Answer:
-                async with session.request(method, f"http://havrrpd{url}", headers=headers) as got:
-                    return Answer(got.status, dict(got.headers), await got.read())
+        async def ask(method: str, url: str, **headers: str) -> Answer:
+            async with session.request(method, f"http://havrrpd{url}", headers=headers) as got:
+                return Answer(got.status, dict(got.headers), await got.read())
 
-            yield ask
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def served_tcp(host: str) -> AsyncIterator[str]:
-    """The read-only app on a free port; yields its base URL."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as free:
-        free.bind((host, 0))
-        port = free.getsockname()[1]
-    runner = await serve_tcp(read_only_app(lambda: NODE), host, port)
-    try:
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    finally:
-        await runner.cleanup()
+        yield ask
 
 
 def mode_of(path: Path) -> int:
@@ -198,7 +180,9 @@ async def test_a_bad_configuration_is_422_with_every_problem(path: Path) -> None
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_tcp_gives_views_and_takes_no_orders(host: str) -> None:
-    async with served_tcp(host) as base, ClientSession() as session:
+    app = read_only_app(lambda: NODE)
+    async with answering_tcp(app, Admission(), host) as (port, _), ClientSession() as session:
+        base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         async with session.get(f"{base}/status") as answer:
             assert (await answer.json())["node"] == "network1"
         for url in ("/failover/a", "/drain", "/undrain", "/reload"):
@@ -218,16 +202,23 @@ class Page(HTMLParser):
 
 
 async def test_the_page_needs_no_other_host_and_its_policy_allows_none(path: Path) -> None:
+    page = Page()
     async with served(path, Orders()) as ask:
         answer = await ask("GET", "/")
-    page = Page()
-    page.feed(answer.body.decode())
-    assert page.references == ["/status"]
-    assert b"http:" not in answer.body
-    assert b"https:" not in answer.body
-    policy = answer.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe" not in policy
+        page.feed(answer.body.decode())
+        bodies = [answer.body, *[(await ask("GET", url)).body for url in page.references]]
+    assert page.references == ["/page.css", "/page.js", "/status"]
+    assert not any(b"http:" in body or b"https:" in body for body in bodies)
+    policy = answer.headers["Content-Security-Policy"].split("; ")
+    assert policy == [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
 
 
 async def test_the_socket_is_for_owner_and_group_and_goes_with_the_server(path: Path) -> None:
@@ -246,16 +237,19 @@ async def test_a_stale_socket_is_replaced(path: Path) -> None:
 async def test_a_socket_in_use_is_left_alone(path: Path) -> None:
     async with served(path, Orders()) as ask:
         inode = os.stat(path).st_ino
-        with pytest.raises(SocketInUseError, match="socket already in use"):
-            await serve_unix(control_app(lambda: NODE, Orders()), str(path))
+        with (
+            pytest.raises(SocketInUseError, match="socket already in use"),
+            listening_unix(str(path)),
+        ):
+            pass
         assert os.stat(path).st_ino == inode
         assert (await ask("GET", "/-/ready")).status == 200
 
 
-async def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
     write(path, "precious")
-    with pytest.raises(SocketInUseError, match="is not a socket"):
-        await serve_unix(control_app(lambda: NODE, Orders()), str(path))
+    with pytest.raises(SocketInUseError, match="is not a socket"), listening_unix(str(path)):
+        pass
     assert is_there(path)
 
 
@@ -266,9 +260,13 @@ async def test_a_socket_made_by_a_successor_is_not_removed(path: Path) -> None:
     assert is_there(path)
 
 
-async def test_a_port_in_use_is_an_error_at_once() -> None:
+def test_a_port_in_use_is_an_error_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(OSError, match="address already in use"):
-            await serve_tcp(read_only_app(lambda: NODE), "127.0.0.1", taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(OSError, match=rf"Address already in use.*{port}"),
+            listening_tcp("127.0.0.1", port),
+        ):
+            pass

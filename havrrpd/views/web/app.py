@@ -1,0 +1,121 @@
+"""The pages, and which of the two sockets has which of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp.web import Application, Request, Response, StreamResponse
+
+from havrrpd.core.node import Node
+from havrrpd.views.documents import RouterStatus
+from havrrpd.views.metrics import Rendering
+from havrrpd.views.status import router_status, slices, with_routers
+from havrrpd.views.web import answers, openapi
+from havrrpd.views.web.connection import Connection
+from havrrpd.views.web.guard import guard
+from havrrpd.views.web.orders import Control, add_orders
+
+Snapshot = Callable[[], Node]
+Get = Callable[[Request], Awaitable[Response]]
+
+_PAGE = Path(__file__).parents[1] / "page"
+
+
+def read_only_app(snapshot: Snapshot) -> Application:
+    """What those who come in by the TCP port may read."""
+    app = Application(middlewares=[guard, answers.as_json])
+    app.on_response_prepare.append(_add_headers)
+    app.router.add_get("/", _file("index.html", "text/html"))
+    app.router.add_get("/page.css", _file("page.css", "text/css"))
+    app.router.add_get("/page.js", _file("page.js", "text/javascript"))
+    app.router.add_get("/status", _status(snapshot))
+    app.router.add_get("/status/{router}", _router_status(snapshot))
+    app.router.add_get("/metrics", _metrics(snapshot))
+    app.router.add_get("/-/healthy", _healthy(snapshot))
+    app.router.add_get("/-/ready", _ready(snapshot))
+    app.router.add_get("/openapi.json", _openapi(snapshot))
+    return app
+
+
+def control_app(snapshot: Snapshot, control: Control) -> Application:
+    """The same, and the orders."""
+    app = read_only_app(snapshot)
+    add_orders(app, snapshot, control)
+    return app
+
+
+async def _add_headers(_request: Request, answer: StreamResponse) -> None:
+    answers.add_headers(answer)
+
+
+def _file(name: str, content_type: str) -> Get:
+    content = (_PAGE / name).read_bytes()
+
+    async def handle(_request: Request) -> Response:
+        kept = {"Cache-Control": "no-cache"}  # a newer havrrpd has another page
+        return answers.body(content, f"{content_type}; charset=utf-8", headers=kept)
+
+    return handle
+
+
+def _status(snapshot: Snapshot) -> Get:
+    async def handle(_request: Request) -> Response:
+        node, routers = snapshot(), list[RouterStatus]()
+        for some in slices(node):
+            routers += some
+            await asyncio.sleep(0)
+        return answers.json(with_routers(node, routers))
+
+    return handle
+
+
+def _router_status(snapshot: Snapshot) -> Get:
+    async def handle(request: Request) -> Response:
+        node, router = snapshot(), request.match_info["router"]
+        if router not in node.routers:
+            return answers.unknown(router)
+        return answers.json(router_status(node, router))
+
+    return handle
+
+
+def _metrics(snapshot: Snapshot) -> Get:
+    async def handle(request: Request) -> Response:
+        rendering = Rendering(snapshot(), request.headers.get("Accept", ""))
+        for _ in rendering.slices():  # not on a thread: that would hold the loop's up for 250 ms
+            await asyncio.sleep(0)
+        return answers.body(rendering.body(), rendering.content_type)
+
+    return handle
+
+
+def _healthy(snapshot: Snapshot) -> Get:
+    async def handle(_request: Request) -> Response:
+        stalled = snapshot().stalled_sources
+        return answers.json({"healthy": not stalled, "stalled": stalled}, 503 if stalled else 200)
+
+    return handle
+
+
+def _ready(snapshot: Snapshot) -> Get:
+    async def handle(_request: Request) -> Response:
+        ready = snapshot().ready
+        return answers.json({"ready": ready}, 200 if ready else 503)
+
+    return handle
+
+
+def _openapi(snapshot: Snapshot) -> Get:
+    async def handle(request: Request) -> Response:
+        assert isinstance(request.protocol, Connection)
+        users = request.protocol.door.admission.users
+        routes = [
+            (route.method, route.resource.canonical)
+            for route in request.app.router.routes()
+            if route.resource is not None
+        ]
+        return answers.json(openapi.document(snapshot().version, routes, with_users=bool(users)))
+
+    return handle

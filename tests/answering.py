@@ -1,0 +1,46 @@
+"""The web apps on real sockets, as the daemon serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from aiohttp.web import Application
+
+from havrrpd.views.web.door import Admission, Door
+from havrrpd.views.web.server import serve
+from havrrpd.views.web.sockets import listening_tcp, listening_unix
+
+
+@asynccontextmanager
+async def answering_unix(app: Application, path: Path) -> AsyncIterator[Door]:
+    with listening_unix(str(path)) as listener:
+        async with _answering(app, listener) as door:
+            yield door
+
+
+@asynccontextmanager
+async def answering_tcp(
+    app: Application, admission: Admission, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[int, Door]]:
+    """Yields the port, and the door."""
+    with listening_tcp(host, 0) as listener:
+        async with _answering(app, listener, admission) as door:
+            yield listener.getsockname()[1], door
+
+
+@asynccontextmanager
+async def _answering(
+    app: Application, listener: socket.socket, admission: Admission | None = None
+) -> AsyncIterator[Door]:
+    door = Door(admission or Admission())
+    serving = asyncio.create_task(serve(app, listener, door))
+    try:
+        yield door
+    finally:
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
