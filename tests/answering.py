@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import ParamSpec
 
+import uvloop
 from aiohttp.web import Application
 
 from havrrpd.views.web.door import Admission, Door
 from havrrpd.views.web.server import serve
 from havrrpd.views.web.sockets import listening_tcp, listening_unix
+
+P = ParamSpec("P")
 
 
 @asynccontextmanager
@@ -44,3 +50,20 @@ async def _answering(
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving
+
+
+def on_uvloop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """The test, run by the loop that the daemon has."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        uvloop.run(test(*args, **kwargs))
+
+    return run
+
+
+async def eventually(found: Callable[[], bool]) -> None:
+    """Wait, with a limit, for what nothing announces."""
+    async with asyncio.timeout(10):
+        while not found():
+            await asyncio.to_thread(os.sched_yield)

@@ -33,6 +33,11 @@ class Door:
     def limits(self) -> Limits:
         return self.admission.limits
 
+    @property
+    def open(self) -> int:
+        """How many connections are inside."""
+        return self._inside.total
+
     def refuse(self, why: Refusal) -> None:
         self.refused[why] += 1
 

@@ -53,8 +53,12 @@ class Connections:
     def __init__(self) -> None:
         self._of: Counter[str] = Counter()
 
+    @property
+    def total(self) -> int:
+        return self._of.total()
+
     def refusal(self, client: str, limits: Limits) -> Refusal | None:
-        if self._of.total() >= limits.connections:
+        if self.total >= limits.connections:
             return Refusal.CONNECTIONS
         if self._of[client] >= limits.client_connections:
             return Refusal.CLIENT_CONNECTIONS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -76,23 +75,24 @@ def _lets_in(door: Door, accepted: socket.socket, client: str) -> bool:
 
 
 async def _connection(manager: Manager, accepted: socket.socket, client: str, door: Door) -> None:
-    """From the handshake of TLS, if any, to the end."""
-    loop, tls, patience = (
-        asyncio.get_running_loop(),
-        door.admission.tls,
-        door.limits.request_timeout,
-    )
+    """From the handshake of TLS, if any, to the end. Whatever a client does, others are served."""
+    loop, tls = asyncio.get_running_loop(), door.admission.tls
+    patience = door.limits.request_timeout if tls else None
+    connection = Connection(manager, loop, door)
     try:
-        _, connection = await loop.connect_accepted_socket(
-            partial(Connection, manager, loop, door),
+        await loop.connect_accepted_socket(
+            lambda: connection,
             accepted,
             ssl=tls,
-            ssl_handshake_timeout=patience if tls else None,
-            ssl_shutdown_timeout=patience if tls else None,
+            ssl_handshake_timeout=patience,
+            ssl_shutdown_timeout=patience,
         )
         await connection.ended
     except OSError:
         accepted.close()
         door.refuse(Refusal.HANDSHAKE)
+    except Exception as error:
+        accepted.close()
+        log.error("connection.failed", exc_info=error)
     finally:
         door.leave(client)
