@@ -24,7 +24,7 @@ def server_context(certificate: str, key: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, _no_password)
     except ssl.SSLError as error:
-        why = (error.reason or "one of them is not PEM").lower().replace("_", " ")
+        why = (error.reason or "").lower().replace("_", " ") or "one of them is not PEM"
         text = f'web.tls_certificate: no pair with tls_key: {why}, got "{certificate}" and "{key}"'
         raise CertificateError(text) from error
     return context
