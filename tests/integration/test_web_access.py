@@ -178,6 +178,13 @@ async def test_connections_count_before_their_handshake(pairs: tuple[Pair, Pair]
         await eventually(lambda: door.open == 0)
 
 
+def test_the_keys_of_the_table_are_the_limits() -> None:
+    table = Web(max_connections=7, max_connections_per_client=5, max_requests_per_second=3.0)
+    assert admission(table).limits == Limits(connections=7, client_connections=5, client_rate=3.0)
+    assert admission(Web()).limits == Limits()
+    assert admission(Web()).tls is None
+
+
 def test_files_that_cannot_be_used_are_refused_with_the_reason(
     pairs: tuple[Pair, Pair], tmp_path: Path
 ) -> None:
@@ -246,6 +253,13 @@ except urllib.error.HTTPError as error:
 except urllib.error.URLError as error:
     print(type(error.reason).__name__)
 """
+COUNT = """
+import socket
+with socket.socket(socket.AF_UNIX) as asking:
+    asking.connect("/run/s.sock")
+    asking.sendall(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")
+    print(asking.makefile().read())
+"""
 
 
 @pytest.mark.root
@@ -297,6 +311,9 @@ def test_the_daemon_reloads_certificate_and_users_whole_or_not_at_all() -> None:
         orders = [entry for entry in entries(running.log) if entry["event"] == "order.refused"]
         assert [entry["order"] for entry in orders] == ["/reload", "/reload"]
         assert all(entry["peer_pid"] > 0 and entry["peer_uid"] == 0 for entry in orders)
+        counted = node.exec([sys.executable, "-c", COUNT])
+        assert 'havrrpd_web_refused_total{reason="credentials"} 3.0\n' in counted
+        assert 'havrrpd_web_refused_total{reason="slow_reader"} 0.0\n' in counted
         running.signal(signal.SIGTERM)
         running.wait(10.0)
         assert "Traceback" not in running.log.read_text()

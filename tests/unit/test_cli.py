@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import encode_basic_auth
 from msgspec.structs import replace
 
 from havrrpd.config import parse
@@ -38,6 +39,7 @@ from havrrpd.views.status import router_status
 from havrrpd.views.status import status as node_status
 from havrrpd.views.web.app import control_app
 from havrrpd.views.web.orders import RefusedError
+from havrrpd.views.web.users import Users
 from havrrpd.waiting import LIMIT, wait_for_drain, wait_for_failover
 from tests.answering import answering_unix
 
@@ -114,8 +116,10 @@ class Ran:
     err: str
 
 
-async def python(*arguments: str, path: Path | None = None, **environment: str) -> Ran:
-    """Runs the interpreter of the tests with these arguments."""
+async def python(
+    *arguments: str, path: Path | None = None, said: str = "", **environment: str
+) -> Ran:
+    """Runs the interpreter of the tests with these arguments; `said`: what stdin has."""
     home = str(Path(__file__).parents[2])
     variables = {**os.environ, "PYTHONPATH": home, "NO_COLOR": "1", **environment}
     if path is not None:
@@ -124,10 +128,11 @@ async def python(*arguments: str, path: Path | None = None, **environment: str) 
         sys.executable,
         *arguments,
         env=variables,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(said.encode()), 20)
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
 
@@ -288,6 +293,19 @@ async def test_config_check_names_every_problem_and_exits_with_2(tmp_path: Path)
         f"havrrpd: {bad}: health_check.fall: must be a whole number from 1 to 1000, got 0\n"
         f"havrrpd: {bad}: health_check.rise: must be a whole number from 1 to 1000, got 0\n"
     )
+
+
+async def test_a_password_becomes_a_hash_that_the_configuration_takes() -> None:
+    ran = await python("-m", "havrrpd", "config", "hash-password", said="correct horse\n")
+    assert (ran.code, ran.err) == (0, "")
+    config = parse(f'[web]\nbasic_auth_users = {{ alice = "{ran.out.strip()}" }}', "test")
+    authorization = encode_basic_auth("alice", "correct horse")
+    assert await Users(config.web.basic_auth_users).accept(authorization, "client")
+
+
+async def test_an_empty_password_is_none() -> None:
+    ran = await python("-m", "havrrpd", "config", "hash-password", said="\n")
+    assert (ran.code, ran.out, ran.err) == (2, "", "havrrpd: a password has 1 to 72 bytes\n")
 
 
 async def test_config_show_prints_toml_with_every_default(tmp_path: Path) -> None:

@@ -230,3 +230,20 @@ def test_what_is_no_listen_address_is_refused(text: str) -> None:
 def test_a_public_address_is_taken_when_allowed() -> None:
     config = parse('[web]\nlisten = "0.0.0.0:9912"\nallow_public = true\n', "test")
     assert config.web.listen.public
+
+
+def test_a_public_address_is_taken_when_it_is_guarded_by_tls_and_users() -> None:
+    hashed = "$2b$12$Tj0az5455qrLkxSSfEwptO1oSyyU8ZbzHLYmO1L6UsA0TlSekTI.y"
+    text = (
+        '[web]\nlisten = "0.0.0.0:443"\ntls_certificate = "/c.pem"\ntls_key = "/k.pem"\n'
+        f'basic_auth_users = {{ alice = "{hashed}" }}\n'
+    )
+    config = parse(text, "test")
+    assert config.web.guarded
+    assert parse(dump(config), "dumped") == config
+
+
+def test_no_hash_of_a_password_is_in_what_is_said_about_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse('[web]\nbasic_auth_users = { alice = "$2b$12$almost.a.hash" }\n', "test")
+    assert "almost" not in str(caught.value)

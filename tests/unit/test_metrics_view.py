@@ -43,7 +43,7 @@ def node(*routers: Router) -> Node:
         started_at=900.0,
         routers={router.id: router for router in routers},
         unprotected=(Unprotected("b", "qrouter-b"),),
-        counters=Counters(2, {"state": 7, "malformed": 1}, {"checksum": 3}),
+        counters=Counters(2, {"state": 7, "malformed": 1}, {"checksum": 3}, {"client_rate": 4}),
         loop_lag=Histogram(counts=(1, 2, 3, 3, 3, 3, 3, 3, 3, 3), count=4, total_seconds=3.5),
         config_reloaded_at=1_699_999_000.0,
     )
@@ -189,6 +189,7 @@ def test_the_node_as_a_whole_is_shown_without_any_router() -> None:
         "havrrpd_notify_lines_total{outcome=malformed}": 1,
         "havrrpd_notify_lines_total{outcome=state}": 7,
         "havrrpd_adverts_rejected_total{reason=checksum}": 3,
+        "havrrpd_web_refused_total{reason=client_rate}": 4,
         **{
             f"havrrpd_event_loop_lag_seconds_bucket{{le={bound}}}": count
             for bound, count in {

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, UnixConnector
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from havrrpd.core.model import Router, Settings
 from havrrpd.core.node import Node
@@ -188,6 +191,59 @@ async def test_tcp_gives_views_and_takes_no_orders(host: str) -> None:
         for url in ("/failover/a", "/drain", "/undrain", "/reload"):
             async with session.post(f"{base}{url}") as answer:
                 assert answer.status == 404
+
+
+class Watched(Mapping[str, Router]):
+    """Routers that note when they are looked at, and as part of which snapshot."""
+
+    def __init__(self, number: int, looks: list[int]) -> None:
+        self._number, self._looks = number, looks
+
+    def __getitem__(self, router: str) -> Router:
+        self._looks.append(self._number)
+        return replace(NODE.routers["a"], id=router)
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{number:04}" for number in range(200))
+
+    def __len__(self) -> int:
+        return 200
+
+
+@pytest.mark.parametrize("url", ["/metrics", "/status"])
+async def test_of_big_answers_one_is_made_at_a_time(path: Path, url: str) -> None:
+    snapshots, looks = count(), list[int]()
+
+    def snapshot() -> Node:
+        return replace(NODE, routers=Watched(next(snapshots), looks))
+
+    async with (
+        answering_unix(read_only_app(snapshot), path),
+        ClientSession("http://havrrpd", connector=UnixConnector(str(path))) as session,
+    ):
+        asked = await asyncio.gather(*(session.get(url) for _ in range(8)))
+        assert all([await answer.read() for answer in asked])
+    assert len(set(looks)) == 8
+    assert looks == sorted(looks)
+
+
+async def test_who_gave_an_order_is_logged_with_what_came_of_it(path: Path) -> None:
+    with capture_logs() as logs:
+        async with served(path, Orders()) as ask:
+            await ask("POST", "/failover/a")
+        async with served(path, Orders(refusal="not now")) as ask:
+            await ask("POST", "/drain")
+        async with served(path, Orders(config_error="x.toml: a")) as ask:
+            await ask("POST", "/reload")
+            await ask("GET", "/status")
+    me = {"peer_pid": os.getpid(), "peer_uid": os.getuid(), "peer_gid": os.getgid()}
+    assert [
+        {key: value for key, value in entry.items() if key != "log_level"} for entry in logs
+    ] == [
+        {"event": "order.taken", "order": "/failover/a", **me},
+        {"event": "order.refused", "order": "/drain", "reason": "not now", **me},
+        {"event": "order.refused", "order": "/reload", "reason": "x.toml: a", **me},
+    ]
 
 
 class Page(HTMLParser):

@@ -25,14 +25,17 @@ _PAGE = Path(__file__).parents[1] / "page"
 
 def read_only_app(snapshot: Snapshot) -> Application:
     """What those who come in by the TCP port may read."""
+    turn = (
+        asyncio.Lock()
+    )  # one big answer is made at a time: many hold the loop up no more than one
     app = Application(middlewares=[guard, answers.as_json])
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/", _file("index.html", "text/html"))
     app.router.add_get("/page.css", _file("page.css", "text/css"))
     app.router.add_get("/page.js", _file("page.js", "text/javascript"))
-    app.router.add_get("/status", _status(snapshot))
+    app.router.add_get("/status", _status(snapshot, turn))
     app.router.add_get("/status/{router}", _router_status(snapshot))
-    app.router.add_get("/metrics", _metrics(snapshot))
+    app.router.add_get("/metrics", _metrics(snapshot, turn))
     app.router.add_get("/-/healthy", _healthy(snapshot))
     app.router.add_get("/-/ready", _ready(snapshot))
     app.router.add_get("/openapi.json", _openapi(snapshot))
@@ -60,13 +63,14 @@ def _file(name: str, content_type: str) -> Get:
     return handle
 
 
-def _status(snapshot: Snapshot) -> Get:
+def _status(snapshot: Snapshot, turn: asyncio.Lock) -> Get:
     async def handle(_request: Request) -> Response:
-        node, routers = snapshot(), list[RouterStatus]()
-        for some in slices(node):
-            routers += some
-            await asyncio.sleep(0)
-        return answers.json(with_routers(node, routers))
+        async with turn:
+            node, routers = snapshot(), list[RouterStatus]()
+            for some in slices(node):
+                routers += some
+                await asyncio.sleep(0)
+            return answers.json(with_routers(node, routers))
 
     return handle
 
@@ -81,12 +85,14 @@ def _router_status(snapshot: Snapshot) -> Get:
     return handle
 
 
-def _metrics(snapshot: Snapshot) -> Get:
+def _metrics(snapshot: Snapshot, turn: asyncio.Lock) -> Get:
     async def handle(request: Request) -> Response:
-        rendering = Rendering(snapshot(), request.headers.get("Accept", ""))
-        for _ in rendering.slices():  # not on a thread: that would hold the loop's up for 250 ms
-            await asyncio.sleep(0)
-        return answers.body(rendering.body(), rendering.content_type)
+        async with turn:
+            rendering = Rendering(snapshot(), request.headers.get("Accept", ""))
+            # Not on a thread: that would hold the loop's up for 250 ms.
+            for _ in rendering.slices():
+                await asyncio.sleep(0)
+            return answers.body(rendering.body(), rendering.content_type)
 
     return handle
 
