@@ -32,7 +32,7 @@ from havrrpd.core.model import (
     VirtualAddress,
     Word,
 )
-from havrrpd.core.node import Node, Unprotected
+from havrrpd.core.node import Node, OddAdvert, Oddity, Unprotected
 from havrrpd.views.web import openapi
 from havrrpd.views.web.app import control_app, read_only_app
 from havrrpd.views.web.door import Admission
@@ -66,6 +66,7 @@ CHECKS = (
     ),
     GatewayCheck(Gateway(ip_address("fe80::1")), Verdict.LOST, failures_in_a_row=3),
 )
+ODD = OddAdvert("ha-0", ip_address("169.254.192.3"), frozenset({Oddity.VERSION}), 999.0)
 BUSY = Router(
     id="a",
     settings=Settings(node="network1"),
@@ -93,6 +94,7 @@ NODE = Node(
     ready=True,
     routers={"a": BUSY, "b": Router(id="b", settings=Settings(node="network1"))},
     unprotected=(Unprotected("c", "qrouter-c"),),
+    odd_adverts={"a": (ODD,)},
 )
 
 
