@@ -25,9 +25,8 @@ _PAGE = Path(__file__).parents[1] / "page"
 
 def read_only_app(snapshot: Snapshot) -> Application:
     """What those who come in by the TCP port may read."""
-    turn = (
-        asyncio.Lock()
-    )  # one big answer is made at a time: many hold the loop up no more than one
+    # One big answer is made at a time: so many hold the loop up no more than one does.
+    turn = asyncio.Lock()
     app = Application(middlewares=[guard, answers.as_json])
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/", _file("index.html", "text/html"))
