@@ -28,7 +28,9 @@ _NAMESPACES = ("--mount", "--net", "--pid", "--uts")
 # With SIGCHLD ignored the kernel reaps the orphans of the node (dash's trap can't ignore it).
 _INIT = """
 mount -t proc proc /proc
-mount -t sysfs sysfs /sys
+mount -t sysfs sysfs /mnt
+mount --rbind /sys/fs/cgroup /mnt/fs/cgroup
+mount --move /mnt /sys
 mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir /run/netns /run/lock
 test ! -e /dev/console || mount --bind /dev/null /dev/console
