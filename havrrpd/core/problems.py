@@ -14,6 +14,8 @@ from havrrpd.core.model import Instance, Problem, Router, State, Verdict
 from havrrpd.core.wire import adverts_stopped_at, no_master_at
 from havrrpd.core.witnesses import notified_state
 
+_IN_ORDER = tuple(Problem)  # an enum is slow to go through
+
 # These can appear for a moment in every transition; they need to last for `settle`.
 _TRANSIENT = frozenset(
     {Problem.ADDRESSES_ORPHANED, Problem.ADDRESSES_MISSING, Problem.WITNESSES_DISAGREE}
@@ -52,7 +54,7 @@ def _judged(router: Router, instance: Instance, now: float) -> Instance:
     if not looks_wrong and not instance.conditions:
         return instance
     known = dict(instance.conditions)
-    conditions = tuple((p, known.get(p, now)) for p in Problem if p in looks_wrong)
+    conditions = tuple((p, known.get(p, now)) for p in _IN_ORDER if p in looks_wrong)
     problems = frozenset(p for p, since in conditions if now >= since + _grace(router, p))
     return replace(instance, conditions=conditions, problems=problems)
 

@@ -38,6 +38,7 @@ WAKE_INTERVAL = 1.0  # a reader that went deaf must not matter for longer
 QUICK_SCANS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # after a death or a change: a successor comes soon
 YOUNG = 2.0  # a process younger than that may not have opened its sockets yet
 SETTLED = 30.0  # one that has not for so long never will
+SLICE = 50  # routers looked at, 10 us each, before others on the loop have their turn
 OVERLAP = 10.0  # an old process may take that long to stop (child_wait_time is 5 s)
 
 UNREAD: Stamp = (0, 0, 0, 0)  # of a file that can't be read: another look follows
@@ -180,19 +181,21 @@ class Keepalived:
         except OSError as error:  # out of descriptors: what is known stays, the next scan may do
             _log.error("processes.not_listed", error=str(error))
             return
-        living = set(pids)
+        living, taken = set(pids), self._taken()
         self._kernel_threads &= living
         self._refused &= living
-        self._seen = {pid: since for pid, since in self._seen.items() if pid in living}
-        taken = self._taken()
+        without_router = living - taken
+        self._seen = {pid: at for pid, at in self._seen.items() if pid in without_router}
         for pid in pids:
             if pid not in taken and pid not in self._kernel_threads:
                 await self._look_at(pid)
-        for router in self._registry:
+        for count, router in enumerate(self._registry):
             if router.process is not None:
                 self._look_for_reload(router, router.process)
             else:
                 self._look_at_absent(router)
+            if count % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
         self._look_for_unprotected(now)
         self.scanned = True
 

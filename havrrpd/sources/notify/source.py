@@ -27,6 +27,7 @@ Emit = Callable[[str, Event], None]
 
 TICK = 1.0  # seconds: the longest that a lost wake-up or a remade FIFO can matter
 MAX_BACKOFF = 8.0  # seconds between two tries to open what can't be opened
+SLICE = 50  # FIFOs looked at, 15 us each, before others on the loop have their turn
 LOG_INTERVAL = 60.0  # seconds between two log lines about a FIFO's garbage
 CHUNK = 65536  # bytes, a pipe's capacity
 PAGE = 4096  # bytes that can be left over in a pipe that refuses a line
@@ -95,7 +96,9 @@ class Notify:
                 awake, self._readable = self._readable, set()
                 if now >= due:
                     awake, due = set(self._routers), now + TICK
-                for router in awake:
+                for count, router in enumerate(awake):
+                    if count % SLICE == SLICE - 1:
+                        await asyncio.sleep(0)
                     if watched := self._routers.get(router):
                         self._follow(watched, now)
                 await asyncio.sleep(0)  # a FIFO that is never empty must not keep the loop
