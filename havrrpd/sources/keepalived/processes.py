@@ -20,13 +20,13 @@ from havrrpd.core.messages import (
     Event,
     KeepalivedAbsent,
     KeepalivedEnded,
-    KeepalivedReloaded,
     KeepalivedStarted,
     RouterGone,
 )
 from havrrpd.core.model import KeepalivedConfig
 from havrrpd.core.node import Unprotected
-from havrrpd.sources.keepalived.loaded import LoadedConfig, Stamp, locate, namespaces, on_disk
+from havrrpd.sources.keepalived import configurations
+from havrrpd.sources.keepalived.loaded import LoadedConfig, locate, namespaces, on_disk
 from havrrpd.sources.keepalived.pidfds import Pidfds
 from havrrpd.sources.keepalived.proc import Netns, Proc
 from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry, name_router
@@ -40,8 +40,6 @@ YOUNG = 2.0  # a process younger than that may not have opened its sockets yet
 SETTLED = 30.0  # one that has not for so long never will
 SLICE = 50  # routers looked at, 10 us each, before others on the loop have their turn
 OVERLAP = 10.0  # an old process may take that long to stop (child_wait_time is 5 s)
-
-UNREAD: Stamp = (0, 0, 0, 0)  # of a file that can't be read: another look follows
 
 _log = structlog.get_logger(__name__)
 
@@ -282,8 +280,7 @@ class Keepalived:
         self._refused.discard(pid)
         self._pidfds.watch(pidfd, router)
         self._watch_main(router, main)
-        router.config = config
-        _note_skipped(router)
+        configurations.take(router, config)
         self._emit(router.id, KeepalivedStarted(pid, router.namespace, router.config, started_at))
 
     def _read_first(self, pid: int, loaded: LoadedConfig) -> KeepalivedConfig | None:
@@ -349,67 +346,25 @@ class Keepalived:
             self._names = dict(namespaces(self._netns_dir))
         return self._names.get(netns, f"net:[{netns[1]}]")
 
-    # --- the configuration ---
+    # --- routers that are known ---
 
     def _look_for_reload(self, router: KnownRouter, process: Process) -> None:
-        stamp = process.loaded.stamp()
-        if stamp is None or stamp == process.stamp:
-            return
-        if stamp != process.changed_stamp:
-            # keepalived may be in the middle of writing: it counts when it holds still
-            process.changed_stamp = stamp
-            if not self._quick:
-                self._hurry_later()
-            return
-        try:
-            config = process.loaded.read()
-        except OSError as error:
-            if process.stamp is not None:
-                _note_unread(router, process.loaded, error)
-            process.stamp = None
-            return
-        process.stamp, process.changed_stamp = stamp, None
-        if config != router.config:
-            router.config = config
-            _note_skipped(router)
-            _log.info("keepalived.reloaded", router=router.id, pid=process.pid)
-            self._emit(router.id, KeepalivedReloaded(config))
-
-    def _hurry_later(self) -> None:
-        self._quick = list(QUICK_SCANS[2:])
-        self._due = time.monotonic() + QUICK_SCANS[1]
-
-    # --- routers without a process ---
+        changed = process.changed_stamp
+        event = configurations.reloaded(router, process)
+        if event is not None:
+            self._emit(router.id, event)
+        elif process.changed_stamp not in (None, changed) and not self._quick:
+            self._quick = list(QUICK_SCANS[2:])
+            self._due = time.monotonic() + QUICK_SCANS[1]
 
     def _look_at_absent(self, router: KnownRouter) -> None:
         if router.absent is not None:
-            self._look_at_file(router, router.absent)
+            event = configurations.of_absent(router, router.absent)
+            if event is not None:
+                self._emit(router.id, event)
         elif router.main is None and self._is_gone(router):
             del self._registry.routers[router.id]
             self._emit(router.id, RouterGone())
-
-    def _look_at_file(self, router: KnownRouter, file: LoadedConfig) -> None:
-        stamp = file.stamp()
-        announced = router.ran or router.absent_stamp is not None
-        if announced and stamp == router.absent_stamp:
-            return
-        try:
-            config = file.read()
-            router.absent_stamp = stamp or UNREAD
-        except OSError as error:
-            if router.absent_stamp != UNREAD:
-                _note_unread(router, file, error)
-            router.absent_stamp = UNREAD
-            config = KeepalivedConfig() if stamp is None else router.config
-        if not announced:
-            router.config = config
-            _note_skipped(router)
-            _log.info("router.absent", router=router.id, namespace=router.namespace)
-            self._emit(router.id, KeepalivedAbsent(router.namespace, config))
-        elif config != router.config:
-            router.config = config
-            _note_skipped(router)
-            self._emit(router.id, KeepalivedReloaded(config))
 
     def _is_gone(self, router: KnownRouter) -> bool:
         if not router.ran:
@@ -419,12 +374,3 @@ class Keepalived:
         if router.namespace is None:
             return not router.file_seen
         return not os.path.exists(self._netns_dir / router.namespace)
-
-
-def _note_unread(router: KnownRouter, loaded: LoadedConfig, error: OSError) -> None:
-    _log.warning("config.not_read", router=router.id, path=loaded.path, error=str(error))
-
-
-def _note_skipped(router: KnownRouter) -> None:
-    if router.config.skipped:
-        _log.info("config.partly_read", router=router.id, skipped=router.config.skipped)
