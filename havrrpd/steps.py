@@ -1,6 +1,7 @@
 """Every router's state, and the one place where it changes: an event in, a step, its actions out.
 
 Events queue up in the order in which they came; deadlines that steps named wait in a heap.
+The addresses of a MASTER come and go together: those next to each other in the queue are one step.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import asyncio
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from havrrpd.core.messages import Action, DeadlinePassed, Event, RouterGone
+from havrrpd.core.messages import Action, AddressEvent, DeadlinePassed, Event, RouterGone
 from havrrpd.core.model import Router
 from havrrpd.core.step import next_deadline, step
 
@@ -72,16 +73,27 @@ class Steps:
         return bool(self._heap) and self._heap[0][0] < time.monotonic() - LATE
 
     def _work_off(self) -> None:
-        for _ in range(min(BATCH, len(self._queue))):
+        ahead: list[AddressEvent] = []
+        for left in reversed(range(min(BATCH, len(self._queue)))):
             router_id, event = self._queue.popleft()
             self._arrived(router_id, event)
             if isinstance(event, RouterGone):
                 self.routers.pop(router_id, None)
                 self._due.pop(router_id, None)
+            elif left and isinstance(event, AddressEvent) and self._is_followed(router_id):
+                ahead.append(event)
             else:
-                self._step(router_id, event)
+                self._step(router_id, event, ahead)
+                ahead = []
         for router_id in self._overdue():
             self._step(router_id, DeadlinePassed())
+
+    def _is_followed(self, router_id: str) -> bool:
+        """Whether one more address of the same router comes next."""
+        if not self._queue:
+            return False
+        next_router, next_event = self._queue[0]
+        return next_router == router_id and isinstance(next_event, AddressEvent)
 
     def _overdue(self) -> list[str]:
         """The routers whose deadline has come, each once."""
@@ -94,11 +106,11 @@ class Steps:
                 overdue.append(router_id)
         return overdue
 
-    def _step(self, router_id: str, event: Event) -> None:
+    def _step(self, router_id: str, event: Event, ahead: Sequence[AddressEvent] = ()) -> None:
         router = self.routers.get(router_id)
         if router is None:
             return  # it went while this event was on its way
-        router, actions = step(router, event, time.monotonic())
+        router, actions = step(router, event, time.monotonic(), ahead)
         self.routers[router_id] = router
         self._remember(router)
         for action in actions:

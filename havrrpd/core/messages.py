@@ -194,7 +194,8 @@ class Stopping(Struct, frozen=True):
     """havrrpd is about to stop: nothing may be left half done."""
 
 
-KernelEvent = KernelListed | LinkChanged | LinkRemoved | AddressAdded | AddressRemoved
+AddressEvent = AddressAdded | AddressRemoved
+KernelEvent = KernelListed | LinkChanged | LinkRemoved | AddressEvent
 Event = (
     KeepalivedStarted
     | KeepalivedAbsent

@@ -7,7 +7,7 @@ Works on one router, in time that does not depend on how many there are. Same in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from havrrpd.core import election, gateways, lever
 from havrrpd.core.gateways import restored
 from havrrpd.core.messages import (
     Action,
+    AddressEvent,
     DeadlinePassed,
     Event,
     GatewayProbed,
@@ -29,8 +30,16 @@ from havrrpd.core.wire import forget_silent, silent_at
 from havrrpd.core.witnesses import with_state
 
 
-def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
-    """The router after the event, and the actions that follow from it, in order."""
+def step(
+    router: Router, event: Event, now: float, ahead: Sequence[AddressEvent] = ()
+) -> tuple[Router, tuple[Action, ...]]:
+    """The router after the event, and the actions that follow from it, in order.
+
+    `ahead`: addresses that came and went right before this one. What follows from all of them is
+    decided once.
+    """
+    for earlier in ahead:
+        router = observe(router, earlier, now)
     return _routine(router, event, now) or _whole(router, event, now)
 
 

@@ -14,6 +14,7 @@ from havrrpd.core.messages import (
     AddressAdded,
     AddressRemoved,
     AdvertHeard,
+    DeadlinePassed,
     DrainChanged,
     Event,
     FailoverRequested,
@@ -136,6 +137,42 @@ def test_no_history_spins_raises_or_leaves_the_lever_down(
     if driven.router.lever and driven.router.election.rewrite_due is None:
         assert driven.lever is not None
         assert driven.lever > -254
+
+
+ADDRESSES = st.lists(
+    st.builds(
+        lambda added, virtual: (AddressAdded if added else AddressRemoved)(
+            virtual.interface, virtual.address
+        ),
+        st.booleans(),
+        st.sampled_from([PLAIN, EXCLUDED]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(HISTORIES, ADDRESSES)
+def test_addresses_that_change_together_end_as_one_by_one(
+    history: list[tuple[float, Event]], changes: list[AddressAdded | AddressRemoved]
+) -> None:
+    driven, at = Driven(health_check=CHECKED, sends=True).as_backup(), 1.0
+    for pause, event in history:
+        at += pause
+        driven.wait_until(at)
+        driven.feed(event)
+    *ahead, last = changes
+    together, _ = step(driven.router, last, at, ahead)
+    one_by_one = driven.router
+    for change in changes:
+        one_by_one, _ = step(one_by_one, change, at)
+    assert together.addresses == one_by_one.addresses
+    assert [i.present for i in together.instances] == [i.present for i in one_by_one.instances]
+    settled_at = at + together.settings.settle + 0.01
+    outcomes = [step(router, DeadlinePassed(), settled_at)[0] for router in (together, one_by_one)]
+    assert outcomes[0].state is outcomes[1].state
+    assert outcomes[0].problems == outcomes[1].problems
 
 
 PROBED = st.tuples(

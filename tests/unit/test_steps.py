@@ -9,6 +9,7 @@ from havrrpd.core.messages import (
     Event,
     KeepalivedStarted,
     KernelListed,
+    NotifyWatched,
     ReportProblem,
     ReportTransition,
     RouterGone,
@@ -86,6 +87,22 @@ async def test_an_event_for_a_router_that_is_gone_changes_nothing() -> None:
     around.steps.emit("r1", StateNotified("VR_1", Word.MASTER, 150))
     around.steps.settle()
     assert around.steps.routers == {}
+
+
+async def test_an_address_that_goes_and_comes_back_at_once_makes_no_transition() -> None:
+    around = Around()
+    start(around)
+    around.steps.emit("r1", NotifyWatched(False))  # the kernel is believed without delay
+    for event in Driven.adding():
+        around.steps.emit("r1", event)
+    around.steps.settle()
+    assert around.steps.routers["r1"].state is State.MASTER
+    around.performed.clear()
+    for event in (*Driven.removing(), *Driven.adding()):
+        around.steps.emit("r1", event)
+    around.steps.settle()
+    assert around.steps.routers["r1"].state is State.MASTER
+    assert around.performed == []
 
 
 async def test_many_events_at_once_leave_the_loop_to_others() -> None:
