@@ -38,7 +38,7 @@ def step(before: Router, router: Router, event: Event, now: float) -> tuple[Rout
     router = _with_turn(before, router, now)
     router = rounds.step(before, router, event, now)
     router, moved = _moved(router, event, now)
-    router, written = lever.with_standing(router, now)
+    router, written = lever.with_standing(before, router, now)
     return router, [*actions, *moved, *written]
 
 

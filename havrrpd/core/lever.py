@@ -87,9 +87,15 @@ def heard(router: Router, event: Event, now: float) -> Router:
     return replace(router, election=election)
 
 
-def with_standing(router: Router, now: float) -> tuple[Router, list[Action]]:
-    """Write what the track file should hold, once it was read and where it holds something else."""
+def with_standing(before: Router, router: Router, now: float) -> tuple[Router, list[Action]]:
+    """Write what the track file should hold, once it was read and where it holds something else.
+
+    `before`: ahead of the event. What the standing follows from seldom changes.
+    """
     election = router.election
+    unchanged = election is before.election and election.rewrite_due is None
+    if unchanged and router.config is before.config and router.settings is before.settings:
+        return router, []
     wanted = _wanted(router)
     if wanted != election.standing:
         election = replace(election, standing=wanted)
