@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from havrrpd.core.messages import (
     Action,
     AddressAdded,
+    AddressEvent,
     AddressRemoved,
     AdvertHeard,
     DeadlinePassed,
@@ -139,37 +140,33 @@ def test_no_history_spins_raises_or_leaves_the_lever_down(
         assert driven.lever > -254
 
 
-ADDRESSES = st.lists(
-    st.builds(
-        lambda added, virtual: (AddressAdded if added else AddressRemoved)(
-            virtual.interface, virtual.address
-        ),
-        st.booleans(),
-        st.sampled_from([PLAIN, EXCLUDED]),
-    ),
-    min_size=1,
-    max_size=6,
-)
+# each address once: one that goes and comes back in the same moment is no transition
+ADDRESSES = st.permutations(
+    [
+        st.sampled_from([AddressAdded(*where), AddressRemoved(*where)])
+        for where in ((v.interface, v.address) for v in (PLAIN, EXCLUDED))
+    ]
+).flatmap(lambda chosen: st.tuples(*chosen))
 
 
 @settings(max_examples=300, deadline=None)
 @given(HISTORIES, ADDRESSES)
 def test_addresses_that_change_together_end_as_one_by_one(
-    history: list[tuple[float, Event]], changes: list[AddressAdded | AddressRemoved]
+    history: list[tuple[float, Event]], changes: tuple[AddressEvent, ...]
 ) -> None:
     driven, at = Driven(health_check=CHECKED, sends=True).as_backup(), 1.0
     for pause, event in history:
         at += pause
         driven.wait_until(at)
         driven.feed(event)
-    *ahead, last = changes
-    together, _ = step(driven.router, last, at, ahead)
+    (*ahead, last), now = changes, driven.now
+    together, _ = step(driven.router, last, now, ahead)
     one_by_one = driven.router
     for change in changes:
-        one_by_one, _ = step(one_by_one, change, at)
+        one_by_one, _ = step(one_by_one, change, now)
     assert together.addresses == one_by_one.addresses
     assert [i.present for i in together.instances] == [i.present for i in one_by_one.instances]
-    settled_at = at + together.settings.settle + 0.01
+    settled_at = now + together.settings.settle + 0.01
     outcomes = [step(router, DeadlinePassed(), settled_at)[0] for router in (together, one_by_one)]
     assert outcomes[0].state is outcomes[1].state
     assert outcomes[0].problems == outcomes[1].problems
