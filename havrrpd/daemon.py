@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from havrrpd import __version__, capabilities, config, logs, systemd
 from havrrpd.config import Config, ConfigError
+from havrrpd.core.history import History
 from havrrpd.core.messages import (
     Action,
     DrainChanged,
@@ -47,6 +48,8 @@ from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
 from havrrpd.serving import Serving, admission
 from havrrpd.steps import Steps
+from havrrpd.views.changes import Changes
+from havrrpd.views.history import record
 from havrrpd.views.web.orders import RefusedError
 from havrrpd.wiring import Sources
 
@@ -80,9 +83,11 @@ class Daemon:
         self._reloaded_at = time.time()
         self._reload_successful = True
         self._draining = drain_mark.is_drained(Path(loaded.paths.state_dir))
-        self._steps = Steps(self._arrived, self._perform)
+        self._changes = Changes()
+        self._history = History()
+        self._steps = Steps(self._arrived, self._perform, self._changes.mark)
         self._sources = Sources(self._steps.emit, loaded)
-        self._serving = Serving(self.snapshot, self, loaded)
+        self._serving = Serving(self.snapshot, self, self._changes, loaded)
         self._lag = LagMeter()
         self._stop = asyncio.Event()
         self._ready = False
@@ -176,6 +181,7 @@ class Daemon:
             case ProbeGateway() | StopProbing() | ListDefaultRoutes():
                 self._sources.ask(router, action)
             case ReportTransition(instance, old, new, cause):
+                self._record(router, action)
                 log.info(
                     "instance.state_changed",
                     router=router.id,
@@ -191,6 +197,9 @@ class Daemon:
                 log.warning("router.resigned", router=router.id, cause=cause)
             case _:
                 assert_never(action)
+
+    def _record(self, router: Router, report: ReportTransition) -> None:
+        record(self._history, router, report, time.time() - time.monotonic())
 
     def _write(self, router_id: str, path: str, value: int) -> Event:
         try:
@@ -278,6 +287,7 @@ class Daemon:
             routers=dict(routers),
             unprotected=self._sources.unprotected,
             odd_adverts=self._sources.odd_adverts,
+            history=self._history,
             counters=replace(self._sources.counters(), web_refused=self._serving.refused()),
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,

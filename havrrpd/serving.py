@@ -9,6 +9,7 @@ from typing import Any
 
 from havrrpd.config import Config, ConfigError, Web
 from havrrpd.core.node import Node
+from havrrpd.views.changes import Changes
 from havrrpd.views.web.app import control_app, read_only_app
 from havrrpd.views.web.door import Admission, Door
 from havrrpd.views.web.limits import Limits, Refusal
@@ -41,8 +42,11 @@ def admission(web: Web) -> Admission:
 class Serving:
     """The Unix socket for orders, and TCP for reading."""
 
-    def __init__(self, snapshot: Callable[[], Node], control: Control, loaded: Config) -> None:
+    def __init__(
+        self, snapshot: Callable[[], Node], control: Control, changes: Changes, loaded: Config
+    ) -> None:
         self._snapshot = snapshot
+        self._changes = changes
         self._control = control
         self._paths, self._listen = loaded.paths, loaded.web.listen
         self._local = Door(_TRUSTED)
@@ -59,10 +63,11 @@ class Serving:
 
     def jobs(self) -> Jobs:
         """The tasks that answer, while `listening`."""
-        orders = control_app(self._snapshot, self._control)
+        orders = control_app(self._snapshot, self._control, self._changes)
+        reading = read_only_app(self._snapshot, self._changes)
         return [
             ("web:unix", serve(orders, self._unix, self._local)),
-            ("web:tcp", serve(read_only_app(self._snapshot), self._tcp, self._public)),
+            ("web:tcp", serve(reading, self._tcp, self._public)),
         ]
 
     def admit(self, admission: Admission) -> None:

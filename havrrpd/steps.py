@@ -23,18 +23,21 @@ BATCH = 200  # events after which others on the loop get their turn
 
 Perform = Callable[[Router, Action], None]
 Lifecycle = Callable[[str, Event | RouterGone], None]
+Changed = Callable[[str], None]
 
 
 class Steps:
     """Runs the core. `arrived` is told of each event ahead of its step, so that the daemon can
-    wire sources for a new router; `perform` carries out one action and must not block.
+    wire sources for a new router; `perform` carries out one action and must not block; `changed`
+    is told of each router that was stepped or went.
     """
 
-    def __init__(self, arrived: Lifecycle, perform: Perform) -> None:
+    def __init__(self, arrived: Lifecycle, perform: Perform, changed: Changed) -> None:
         self.routers: dict[str, Router] = {}
         self.progressed_at = time.monotonic()
         self._arrived = arrived
         self._perform = perform
+        self._changed = changed
         self._queue: deque[tuple[str, Event | RouterGone]] = deque()
         self._heap: list[tuple[float, str]] = []
         self._due: dict[str, float | None] = {}
@@ -80,6 +83,7 @@ class Steps:
             if isinstance(event, RouterGone):
                 self.routers.pop(router_id, None)
                 self._due.pop(router_id, None)
+                self._changed(router_id)
             elif left and isinstance(event, AddressEvent) and self._is_followed(router_id):
                 ahead.append(event)
             else:
@@ -113,6 +117,7 @@ class Steps:
         router, actions = step(router, event, time.monotonic(), ahead)
         self.routers[router_id] = router
         self._remember(router)
+        self._changed(router_id)
         for action in actions:
             self._perform(router, action)
 

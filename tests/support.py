@@ -35,6 +35,7 @@ from havrrpd.core.model import (
     Router,
     Settings,
     State,
+    Statement,
     TrackFile,
     VirtualAddress,
     VirtualRoute,
@@ -87,7 +88,8 @@ class Driven:
         self.lever = lever_holds
         self.sends = sends  # adverts, while MASTER: without them it counts as hung
         self.now = 1000.0
-        self.actions: list[Action] = []  # of the last call of `feed`
+        self.actions: list[Action] = []  # of the last call of `feed`, without evidence
+        self.evidence: tuple[Statement, ...] = ()  # of the last transition
 
     def feed(self, *events: Event, at: float | None = None) -> Driven:
         self.now = self.now if at is None else 1000.0 + at
@@ -114,13 +116,19 @@ class Driven:
 
     def _take(self, event: Event) -> None:
         self.router, actions = step(self.router, event, self.now)
-        self.actions += actions
+        self.actions += [self._without_evidence(action) for action in actions]
         for action in actions:
             if isinstance(action, WriteStanding):
                 self.lever = action.value
                 self._take(StandingWritten(action.path, action.value))
             elif isinstance(action, ReadStanding):
                 self._take(StandingRead(action.path, self.lever))
+
+    def _without_evidence(self, action: Action) -> Action:
+        if not isinstance(action, ReportTransition):
+            return action
+        self.evidence = action.evidence
+        return replace(action, evidence=())
 
     # --- shorthands for what happens outside ---
 

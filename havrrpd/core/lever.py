@@ -74,12 +74,14 @@ def heard(router: Router, event: Event, now: float) -> Router:
     election = router.election
     match event:
         case StandingRead(path, value) if path == router.lever:
-            election = replace(election, lever_read=True, ordered=value, written=value)
+            election = replace(
+                election, lever_read=True, ordered=value, written=value, written_at=now
+            )
             waited = tried_by(router, value or 0)
             if waited is not None and not election.tried:
                 election = replace(election, tried=True, waited=waited)
         case StandingWritten(path, value) if path == router.lever:
-            election = replace(election, written=value, rewrite_due=None)
+            election = replace(election, written=value, written_at=now, rewrite_due=None)
         case StandingFailed(path) if path == router.lever:
             election = replace(election, rewrite_due=now + REWRITE_DELAY)
         case _:

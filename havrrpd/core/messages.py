@@ -20,6 +20,7 @@ from havrrpd.core.model import (
     Problem,
     Settings,
     State,
+    Statement,
     Word,
 )
 
@@ -250,10 +251,13 @@ class ListDefaultRoutes(Struct, frozen=True):
 
 
 class ReportTransition(Struct, frozen=True):
+    """`evidence`: what each witness said last, in order of time."""
+
     instance: str
     old: State
     new: State
     cause: Cause
+    evidence: tuple[Statement, ...] = ()
 
 
 class ReportProblem(Struct, frozen=True):

@@ -66,6 +66,17 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Witness(StrEnum):
+    """Who gives evidence of a transition: the four witnesses, the gateways, our own lever."""
+
+    PROCESS = "process"
+    KERNEL = "kernel"
+    NOTIFICATION = "notification"
+    WIRE = "wire"
+    GATEWAY = "gateway"
+    LEVER = "lever"
+
+
 class Word(StrEnum):
     """The states that keepalived's notify FIFO names (its other words are events, not states)."""
 
@@ -154,6 +165,11 @@ class InstanceConfig(Struct, frozen=True):
     authentication: str = ""  # of version 2: "AH", or PASS with a digest of the password
 
     @property
+    def interfaces(self) -> frozenset[str]:
+        """That of VRRP, and those of the virtual addresses."""
+        return frozenset((self.interface, *(v.interface for v in self.virtual_addresses)))
+
+    @property
     def skew_time(self) -> float:
         """Skew_Time, RFC 9568 section 6.1; in VRRPv2 it does not scale with advert_int."""
         return (256 - self.priority) / 256 * (1.0 if self.version == 2 else self.advert_int)
@@ -239,6 +255,14 @@ class Transition(Struct, frozen=True):
     cause: Cause
 
 
+class Statement(Struct, frozen=True):
+    """What a witness said last, ahead of a transition."""
+
+    witness: Witness
+    said: str
+    at: float
+
+
 class Evidence(Struct, frozen=True):
     """When each thing that can explain a transition was last seen; -inf: never."""
 
@@ -250,6 +274,8 @@ class Evidence(Struct, frozen=True):
     own_resigned: float = float("-inf")  # an own priority-0 advert, or the word STOP
     master_heard: float = float("-inf")
     master_lower: bool = False  # the last MASTER heard had a lower priority than ours
+    heard_from: IPAddress | None = None  # the last advert of another node
+    heard_priority: int = 0
 
 
 class Instance(Struct, frozen=True):
@@ -272,6 +298,7 @@ class Instance(Struct, frozen=True):
     disagreement: float | None = None  # since when the witnesses differ about the state
     last_transition: Transition | None = None
     transitions: tuple[tuple[State, Cause, int], ...] = ()
+    kernel_at: float = float("-inf")  # when its addresses or links changed last
 
 
 class Gateway(Struct, frozen=True, order=True):
@@ -320,6 +347,7 @@ class Election(Struct, frozen=True):
     lever_read: bool = False  # what the track file held was read once
     ordered: int | None = None  # what it held, or the last value ordered to be written
     written: int | None = None  # what it is known to hold
+    written_at: float = float("-inf")  # when that was written, or read
     resignations: tuple[tuple[Cause, int], ...] = ()
 
 

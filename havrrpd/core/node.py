@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from havrrpd.core.history import History
 from havrrpd.core.model import IPAddress, Router
 
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
@@ -69,6 +70,7 @@ class Node(Struct, frozen=True):
     routers: Mapping[str, Router] = field(default_factory=dict)
     unprotected: tuple[Unprotected, ...] = ()
     odd_adverts: Mapping[str, tuple[OddAdvert, ...]] = field(default_factory=dict)  # by router
+    history: History = field(default_factory=History)  # the one that goes on, no copy
     counters: Counters = field(default_factory=Counters)
     loop_lag: Histogram = field(default_factory=Histogram)
     config_reload_successful: bool = True

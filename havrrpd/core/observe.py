@@ -70,7 +70,7 @@ def observe(router: Router, event: Event, now: float) -> Router:
             return _link_removed(router, interface, now)
         case AddressAdded(interface, address):
             added = replace(router, addresses=router.addresses | {(interface, address)})
-            return _virtual(added, interface, address, _added)
+            return _virtual(added, interface, address, lambda i, v: _added(i, v, now))
         case AddressRemoved(interface, address):
             removed = replace(router, addresses=router.addresses - {(interface, address)})
             return _virtual(removed, interface, address, lambda i, v: _removed(i, v, now))
@@ -144,11 +144,11 @@ def _listed(instance: Instance, router: Router, now: float) -> Instance:
         evidence = replace(evidence, address_removed=now)
     if not router.links.get(instance.config.interface, False):
         evidence = replace(evidence, link_down=now)
-    return replace(instance, present=present, evidence=evidence)
+    return replace(instance, present=present, evidence=evidence, kernel_at=now)
 
 
 def _with_link_down(instance: Instance, now: float) -> Instance:
-    return replace(instance, evidence=replace(instance.evidence, link_down=now))
+    return replace(instance, evidence=replace(instance.evidence, link_down=now), kernel_at=now)
 
 
 def _said(instance: Instance, word: Word, now: float) -> Instance:
@@ -168,13 +168,19 @@ def _present(
 
 
 def _link(router: Router, interface: str, up: bool, now: float) -> Router:
-    return router if up else _each(router, lambda i: _link_lost(i, interface, now))
+    if up:
+        return _each(router, lambda i: _link_found(i, interface, now))
+    return _each(router, lambda i: _link_lost(i, interface, now))
 
 
 def _link_lost(instance: Instance, interface: str, now: float) -> Instance:
-    config = instance.config
-    used = {config.interface, *(v.interface for v in config.virtual_addresses)}
-    return _with_link_down(instance, now) if interface in used else instance
+    used = interface in instance.config.interfaces
+    return _with_link_down(instance, now) if used else instance
+
+
+def _link_found(instance: Instance, interface: str, now: float) -> Instance:
+    used = interface in instance.config.interfaces
+    return replace(instance, kernel_at=now) if used else instance
 
 
 def _link_removed(router: Router, interface: str, now: float) -> Router:
@@ -201,15 +207,16 @@ def _virtual(
     return _each(router, changed)
 
 
-def _added(instance: Instance, virtual: VirtualAddress) -> Instance:
-    return replace(instance, present=instance.present | {virtual})
+def _added(instance: Instance, virtual: VirtualAddress, now: float) -> Instance:
+    return replace(instance, present=instance.present | {virtual}, kernel_at=now)
 
 
 def _removed(instance: Instance, virtual: VirtualAddress, now: float) -> Instance:
     evidence = instance.evidence
     if instance.state is State.MASTER:
         evidence = replace(evidence, address_removed=now)
-    return replace(instance, present=instance.present - {virtual}, evidence=evidence)
+    present = instance.present - {virtual}
+    return replace(instance, present=present, evidence=evidence, kernel_at=now)
 
 
 def _advert(router: Router, event: AdvertSent | AdvertHeard, now: float) -> Router:

@@ -13,6 +13,7 @@ from math import inf
 from msgspec.structs import replace
 
 from havrrpd.core import election, gateways, lever
+from havrrpd.core.evidence import evidence
 from havrrpd.core.gateways import restored
 from havrrpd.core.messages import (
     Action,
@@ -98,17 +99,20 @@ def _reports(before: Router, after: Router) -> Iterator[Action]:
     earlier = {instance.config.name: instance for instance in before.instances}
     for instance in after.instances:
         was = earlier.get(instance.config.name)
-        yield from _transition(was, instance)
+        yield from _transition(before, after, was, instance)
         yield from _problems(
             instance.config.name, was.problems if was else frozenset(), instance.problems
         )
     yield from _problems(None, before.problems, after.problems)
 
 
-def _transition(was: Instance | None, instance: Instance) -> Iterator[Action]:
+def _transition(
+    before: Router, after: Router, was: Instance | None, instance: Instance
+) -> Iterator[Action]:
     last = instance.last_transition
     if last and (was is None or was.last_transition is not last):
-        yield ReportTransition(instance.config.name, last.old, last.new, last.cause)
+        said = evidence(before, after, instance)
+        yield ReportTransition(instance.config.name, last.old, last.new, last.cause, said)
 
 
 def _problems(

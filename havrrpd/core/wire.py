@@ -26,7 +26,9 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
     evidence = instance.evidence
     if advert.priority == RESIGNED:
         masters = others
-        evidence = replace(evidence, peer_resigned=now)
+        evidence = replace(
+            evidence, peer_resigned=now, heard_from=advert.source, heard_priority=RESIGNED
+        )
     else:
         first_heard = before.first_heard if before and not _is_back(instance, before) else now
         master = MasterHeard(advert.source, advert.priority, advert.advert_int, first_heard, now)
@@ -37,6 +39,8 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
             master_heard=now,
             master_lower=advert.priority < own_priority,
             peer_outranked=now if outranked else evidence.peer_outranked,
+            heard_from=advert.source,
+            heard_priority=advert.priority,
         )
     return replace(
         instance, masters=masters, evidence=evidence, adverts_heard=instance.adverts_heard + 1

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
-from havrrpd.core.model import Cause, Phase, Problem, State, Verdict, Word
+from havrrpd.core.model import Cause, Phase, Problem, State, Verdict, Witness, Word
 from havrrpd.core.node import Oddity
 from havrrpd.core.witnesses import Presence
 
@@ -181,6 +181,56 @@ class NodeStatus(TypedDict):
     summary: Summary
     routers: list[RouterStatus]
     unprotected: list[UnprotectedRouter]
+
+
+class StatementStatus(TypedDict):
+    """What one witness said last ahead of a transition."""
+
+    witness: Witness
+    said: str
+    at: Time
+    relative_ms: Annotated[float, Meta(description="To the transition; below 0 is before it.")]
+
+
+TransitionStatus = TypedDict(
+    "TransitionStatus",
+    {
+        "id": Annotated[int, Meta(ge=1, description="Grows by one, also over restarts.")],
+        "router": str,
+        "vrrp_instance": str,
+        "vrid": Annotated[int, Meta(ge=0, le=255)],
+        "from": State,
+        "to": State,
+        "at": Time,
+        "cause": Cause,
+        "problems": Annotated[list[Problem], Meta(description="At that moment.")],
+        "evidence": Annotated[list[StatementStatus], Meta(description="In order of time.")],
+    },
+)
+
+
+class HistoryStatus(TypedDict):
+    """The last transitions of this node, the newest first."""
+
+    node: str
+    transitions: list[TransitionStatus]
+
+
+class NodeHead(TypedDict):
+    """The node without its routers: data of the event `node`."""
+
+    node: str
+    version: str
+    ready: bool
+    draining: bool
+    uptime_seconds: Seconds
+    summary: Summary
+
+
+class RouterRemoved(TypedDict):
+    """Data of the event `router_removed`."""
+
+    router: str
 
 
 class Health(TypedDict):

@@ -26,6 +26,7 @@ from havrrpd.views.documents import (
     GatewayStatus,
     InstanceStatus,
     LastTransition,
+    NodeHead,
     NodeStatus,
     OddAdvertStatus,
     OtherMaster,
@@ -48,11 +49,27 @@ def slices(node: Node) -> Iterator[list[RouterStatus]]:
     """The routers, some at a time, so that others on the loop get their turn."""
     ids = sorted(node.routers)
     for first in range(0, len(ids), SLICE):
-        yield [_router(node, node.routers[each]) for each in ids[first : first + SLICE]]
+        yield [plain_router(node, each) for each in ids[first : first + SLICE]]
 
 
 def with_routers(node: Node, routers: list[RouterStatus]) -> NodeStatus:
     """The whole node, with what all its `slices` gave."""
+    return {
+        **head(node),
+        "routers": routers,
+        "unprotected": [
+            {"router": each.router, "namespace": each.namespace} for each in node.unprotected
+        ],
+    }
+
+
+def plain_router(node: Node, router_id: str) -> RouterStatus:
+    """One router, as in GET /status; KeyError when it is unknown."""
+    return _router(node, node.routers[router_id])
+
+
+def head(node: Node) -> NodeHead:
+    """The node without its routers."""
     return {
         "node": node.name,
         "version": node.version,
@@ -60,10 +77,6 @@ def with_routers(node: Node, routers: list[RouterStatus]) -> NodeStatus:
         "draining": node.draining,
         "uptime_seconds": round(node.now - node.started_at, 3),
         "summary": _summary(node),
-        "routers": routers,
-        "unprotected": [
-            {"router": each.router, "namespace": each.namespace} for each in node.unprotected
-        ],
     }
 
 
@@ -149,7 +162,7 @@ def _witnesses(node: Node, router: Router, instance: Instance) -> Witnesses:
         "process": "gone" if router.pid is None else "running",
         "kernel": str(presence(instance)) if router.listed else UNWATCHED,
         "notification": _notification(router, instance),
-        "wire": _wire(node, router, instance),
+        "wire": wire(node, router, instance),
     }
 
 
@@ -159,7 +172,7 @@ def _notification(router: Router, instance: Instance) -> str:
     return "none" if instance.word is None else str(instance.word)
 
 
-def _wire(node: Node, router: Router, instance: Instance) -> Wire:
+def wire(node: Node, router: Router, instance: Instance) -> Wire:
     """An advert counts for three intervals, as the protocol has it; a priority-0 one ends it."""
     if not router.wire_watched:
         return UNWATCHED
@@ -222,7 +235,11 @@ def _problems(problems: frozenset[Problem]) -> list[Problem]:
     return sorted(problems)
 
 
-def _time(node: Node, moment: float) -> str:
-    """RFC 3339, UTC, milliseconds."""
-    at = datetime.fromtimestamp(node.wall(moment), UTC)
+def rfc3339(wall: float) -> str:
+    """In UTC, with milliseconds, of seconds since the epoch."""
+    at = datetime.fromtimestamp(wall, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _time(node: Node, moment: float) -> str:
+    return rfc3339(node.wall(moment))

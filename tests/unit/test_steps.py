@@ -28,8 +28,9 @@ class Around:
     def __init__(self) -> None:
         self.arrived: list[Event | RouterGone] = []
         self.performed: list[Action] = []
+        self.changed: list[str] = []
         self.something = asyncio.Event()
-        self.steps = Steps(self._arrive, self._perform)
+        self.steps = Steps(self._arrive, self._perform, self.changed.append)
         self.steps.routers["r1"] = Router("r1", Settings("network1", settle=0.05))
 
     def _arrive(self, _router_id: str, event: Event | RouterGone) -> None:

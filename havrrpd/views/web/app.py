@@ -9,11 +9,14 @@ from pathlib import Path
 from aiohttp.web import Application, Request, Response, StreamResponse
 
 from havrrpd.core.node import Node
+from havrrpd.views import history
+from havrrpd.views.changes import Changes
 from havrrpd.views.documents import RouterStatus
 from havrrpd.views.metrics import Rendering
 from havrrpd.views.status import router_status, slices, with_routers
 from havrrpd.views.web import answers, openapi
 from havrrpd.views.web.connection import Connection
+from havrrpd.views.web.events import Events
 from havrrpd.views.web.guard import guard
 from havrrpd.views.web.orders import Control, add_orders
 
@@ -23,17 +26,21 @@ Get = Callable[[Request], Awaitable[Response]]
 _PAGE = Path(__file__).parents[1] / "page"
 
 
-def read_only_app(snapshot: Snapshot) -> Application:
-    """What those who come in by the TCP port may read."""
+def read_only_app(snapshot: Snapshot, changes: Changes | None = None) -> Application:
+    """What those who come in by the TCP port may read. Without `changes` /events has few news."""
     # One big answer is made at a time: so many hold the loop up no more than one does.
     turn = asyncio.Lock()
     app = Application(middlewares=[guard, answers.as_json])
     app.on_response_prepare.append(_add_headers)
+    events = Events(snapshot, changes or Changes())
+    app.on_shutdown.append(events.end)
     app.router.add_get("/", _file("index.html", "text/html"))
     app.router.add_get("/page.css", _file("page.css", "text/css"))
     app.router.add_get("/page.js", _file("page.js", "text/javascript"))
     app.router.add_get("/status", _status(snapshot, turn))
     app.router.add_get("/status/{router}", _router_status(snapshot))
+    app.router.add_get("/history", _history(snapshot))
+    app.router.add_get("/events", events.stream, allow_head=False)
     app.router.add_get("/metrics", _metrics(snapshot, turn))
     app.router.add_get("/-/healthy", _healthy(snapshot))
     app.router.add_get("/-/ready", _ready(snapshot))
@@ -41,9 +48,11 @@ def read_only_app(snapshot: Snapshot) -> Application:
     return app
 
 
-def control_app(snapshot: Snapshot, control: Control) -> Application:
+def control_app(
+    snapshot: Snapshot, control: Control, changes: Changes | None = None
+) -> Application:
     """The same, and the orders."""
-    app = read_only_app(snapshot)
+    app = read_only_app(snapshot, changes)
     add_orders(app, snapshot, control)
     return app
 
@@ -82,6 +91,25 @@ def _router_status(snapshot: Snapshot) -> Get:
         return answers.json(router_status(node, router))
 
     return handle
+
+
+def _history(snapshot: Snapshot) -> Get:
+    async def handle(request: Request) -> Response:
+        node = snapshot()
+        try:
+            asked = history.query(request.query)
+        except history.BadQueryError as problem:
+            return answers.error(400, str(problem))
+        if asked.router is not None and not _is_known(node, asked.router):
+            return answers.unknown(asked.router)
+        return answers.body(history.answer(node, asked), "application/json")
+
+    return handle
+
+
+def _is_known(node: Node, router: str) -> bool:
+    """Also one that is gone has its history."""
+    return router in node.routers or router in node.history
 
 
 def _metrics(snapshot: Snapshot, turn: asyncio.Lock) -> Get:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from havrrpd.core.history import PER_NODE
 from havrrpd.views import documents
+from havrrpd.views.history import DEFAULT_LIMIT
 
 Json = dict[str, Any]
 
 _DOCUMENTS = (
     documents.NodeStatus,
     documents.ExplainedRouter,
+    documents.HistoryStatus,
+    documents.NodeHead,
+    documents.RouterRemoved,
     documents.Health,
     documents.Readiness,
     documents.Ordered,
@@ -29,6 +34,7 @@ class _Operation:
 
     summary: str
     answers: Mapping[int, tuple[str, Json]]
+    query: Sequence[Json] = ()
 
 
 def _json(*kinds: type) -> Json:
@@ -45,6 +51,21 @@ _UNKNOWN = ("No router of this name is on this node.", _ERROR)
 _TAKEN = ("The order is taken; /status shows what comes of it.", _json(documents.Ordered))
 _REFUSED = ("It can't be done now; the text says why.", _ERROR)
 
+
+def _query(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+_HISTORY_QUERY = (
+    _query("router", "Of this router only; also of one that is gone.", {"type": "string"}),
+    _query(
+        "limit",
+        "At most so many.",
+        {"type": "integer", "minimum": 1, "maximum": PER_NODE, "default": DEFAULT_LIMIT},
+    ),
+    _query("since", "None from before.", {"type": "string", "format": "date-time"}),
+)
+
 OPERATIONS: Mapping[tuple[str, str], _Operation] = {
     ("GET", "/"): _Operation("The page for people.", {200: ("HTML.", _text("text/html"))}),
     ("GET", "/page.css"): _Operation("Of the page.", {200: ("CSS.", _text("text/css"))}),
@@ -55,6 +76,27 @@ OPERATIONS: Mapping[tuple[str, str], _Operation] = {
     ("GET", "/status/{router}"): _Operation(
         "One router, explained.",
         {200: ("The router.", _json(documents.ExplainedRouter)), 404: _UNKNOWN},
+    ),
+    ("GET", "/history"): _Operation(
+        "The last transitions of this node, the newest first.",
+        {
+            200: ("They, with their causes and evidence.", _json(documents.HistoryStatus)),
+            400: ("The query can't be understood; the text says why. Or no HTTP.", _ERROR),
+            404: ("Nothing is known of a router of this name.", _ERROR),
+        },
+        _HISTORY_QUERY,
+    ),
+    ("GET", "/events"): _Operation(
+        "What changes, as server-sent events, until the client leaves. Open it first, then read "
+        "/status and /history: so nothing is missed.",
+        {
+            200: (
+                "`node` (data: NodeHead) at first and when it changed, `router` (RouterStatus), "
+                "`router_removed` (RouterRemoved), `transition` (TransitionStatus); a comment "
+                "every 15 seconds when there is nothing else.",
+                _text("text/event-stream"),
+            )
+        },
     ),
     ("GET", "/metrics"): _Operation(
         "The node for Prometheus, in the format that Accept asks for.",
@@ -146,8 +188,8 @@ def _operation(operation: _Operation, path: str, *, is_head: bool, with_users: b
         for status, (text, content) in sorted(all_answers.items())
     }
     described: Json = {"summary": operation.summary, "responses": answers}
-    if "{router}" in path:
-        described["parameters"] = [_ROUTER]
+    if parameters := [*([_ROUTER] if "{router}" in path else []), *operation.query]:
+        described["parameters"] = parameters
     return described
 
 
