@@ -96,6 +96,28 @@ def explain(client: Client, router: str, output: str) -> None:
 
 
 @cli.command()
+@click.argument("router", required=False)
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most."
+)
+@click.option("-v", "--evidence", is_flag=True, help="Also what each witness said last, and when.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.pass_obj
+def history(client: Client, router: str | None, limit: int, evidence: bool, output: str) -> None:
+    """Show the last transitions of this node's routers, or of one, with their causes."""
+    from havrrpd.history_table import history_table
+
+    shown = client.history(limit, router)
+    if output == "json":
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    elif shown["transitions"]:
+        text = history_table(shown["transitions"], evidence=evidence)
+        click.echo(_coloured(text), color=_colour())
+    else:
+        click.echo("no transitions yet", err=True)
+
+
+@cli.command()
 @click.argument("router")
 @click.option("--wait", is_flag=True, help="Return when another node is MASTER.")
 @click.pass_obj

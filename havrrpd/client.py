@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 DEFAULT_SOCKET = "/run/havrrpd/havrrpd.sock"
 TIMEOUT = 5.0
@@ -42,6 +42,10 @@ class Client:
 
     def router(self, router: str) -> dict[str, Any]:
         return self._ask("GET", f"/status/{quote(router, safe='')}")
+
+    def history(self, limit: int, router: str | None = None) -> dict[str, Any]:
+        asked = {"limit": str(limit)} | ({} if router is None else {"router": router})
+        return self._ask("GET", f"/history?{urlencode(asked)}")
 
     def failover(self, router: str) -> None:
         self._ask("POST", f"/failover/{quote(router, safe='')}")

@@ -44,6 +44,7 @@ from havrrpd.core.messages import (
 from havrrpd.core.model import Router
 from havrrpd.core.node import Node
 from havrrpd.core.resigning import refusal
+from havrrpd.journal import Journal
 from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
 from havrrpd.serving import Serving, admission
@@ -85,6 +86,7 @@ class Daemon:
         self._draining = drain_mark.is_drained(Path(loaded.paths.state_dir))
         self._changes = Changes()
         self._history = History()
+        self._journal = Journal(Path(loaded.paths.state_dir), self._history)
         self._steps = Steps(self._arrived, self._perform, self._changes.mark)
         self._sources = Sources(self._steps.emit, loaded)
         self._serving = Serving(self.snapshot, self, self._changes, loaded)
@@ -98,6 +100,7 @@ class Daemon:
     async def serve(self) -> None:
         with self._serving.listening():  # from here on no other havrrpd runs on this node
             self._put_levers_right()
+            self._journal.read()
             for name, purpose in capabilities.missing(capabilities.effective() or 0).items():
                 log.error("capability.missing", capability=name, needed_for=purpose)
             log.info("daemon.started", version=__version__, node=self._config.node.name)
@@ -121,6 +124,7 @@ class Daemon:
     def _jobs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         return [
             ("steps", self._steps.run()),
+            ("journal", self._journal.run()),
             *self._sources.jobs(),
             *self._serving.jobs(),
             ("lag", self._lag.run()),
@@ -199,7 +203,9 @@ class Daemon:
                 assert_never(action)
 
     def _record(self, router: Router, report: ReportTransition) -> None:
-        record(self._history, router, report, time.time() - time.monotonic())
+        kept = record(self._history, router, report, time.time() - time.monotonic())
+        if kept is not None:
+            self._journal.add(kept)
 
     def _write(self, router_id: str, path: str, value: int) -> Event:
         try:

@@ -5,16 +5,15 @@ Made once a transition, so it only looks at what the records hold already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import inf
 from operator import attrgetter
 
 from havrrpd.core.model import (
+    Evidence,
     GatewayCheck,
     Instance,
     Router,
     Statement,
-    Transition,
     Verdict,
     Witness,
 )
@@ -28,54 +27,60 @@ def evidence(before: Router, after: Router, instance: Instance) -> tuple[Stateme
 
     A witness that never said anything is left out.
     """
-    transition = instance.last_transition
-    assert transition is not None
-    said = [
-        _process(after, instance, transition),
-        *_kernel(after, instance),
-        *_notification(instance),
-        *_wire(instance),
-        *(_gateway(check) for check in before.checks if check.verdict is not Verdict.UNCHECKED),
-        *_lever(before, after, instance),
-    ]
+    said = [_process(after, instance)]
+    if instance.kernel_at > -inf:
+        said.append(_kernel(after, instance))
+    if instance.word is not None:
+        text = f"keepalived said {instance.word}"
+        said.append(Statement(Witness.NOTIFICATION, text, instance.word_at))
+    if instance.last_sent > -inf:
+        said.append(_sent(instance))
+    if instance.evidence.heard_from is not None:
+        said.append(_heard(instance.evidence))
+    for check in before.checks:
+        if check.checked_at is not None:
+            said.append(_gateway(check, check.checked_at))
+    election = after.election
+    was = next((i for i in before.instances if i.config.name == instance.config.name), instance)
+    if election.resigned_at >= was.since:
+        text = f"this node resigns: {election.cause}"
+        said.append(Statement(Witness.LEVER, text, election.resigned_at))
+    if after.lever is not None and election.written_at > -inf:
+        said.append(_track_file(after, instance))
     said.sort(key=_when)
     return tuple(said)
 
 
-def _process(router: Router, instance: Instance, transition: Transition) -> Statement:
+def _process(router: Router, instance: Instance) -> Statement:
     if router.pid is None:
-        return Statement(Witness.PROCESS, "keepalived does not run", transition.at)
+        return Statement(Witness.PROCESS, "keepalived does not run", instance.since)
     began = instance.evidence.process_started
     return Statement(Witness.PROCESS, f"keepalived runs, pid {router.pid}", began)
 
 
-def _kernel(router: Router, instance: Instance) -> Iterator[Statement]:
-    if instance.kernel_at == -inf:
-        return
-    config = instance.config
-    down = [f"{name} is down" for name in config.interfaces if not router.links.get(name)]
-    down += [f"uplink {name} is down" for name in router.uplinks_down]
-    down.sort()
-    if wanted := len(config.virtual_addresses):
-        down.insert(0, f"{len(instance.present)} of {wanted} virtual addresses are there")
-    if down:
-        yield Statement(Witness.KERNEL, ", ".join(down), instance.kernel_at)
+def _kernel(router: Router, instance: Instance) -> Statement:
+    config, links = instance.config, router.links
+    text = f"{len(instance.present)} of {len(config.virtual_addresses)} virtual addresses are there"
+    if not links.get(config.interface):
+        text += f", {config.interface} is down"
+    for virtual in config.virtual_addresses:
+        if virtual.interface != config.interface and not links.get(virtual.interface):
+            text += f", {virtual.interface} is down"
+            break
+    if router.uplinks_down:
+        text += f", of the node's own links {' and '.join(sorted(router.uplinks_down))} down"
+    return Statement(Witness.KERNEL, text, instance.kernel_at)
 
 
-def _notification(instance: Instance) -> Iterator[Statement]:
-    if instance.word is not None:
-        yield Statement(Witness.NOTIFICATION, f"keepalived said {instance.word}", instance.word_at)
+def _sent(instance: Instance) -> Statement:
+    resigned = instance.evidence.own_resigned == instance.last_sent
+    text = f"this node {_advert(0 if resigned else instance.priority_seen)}"
+    return Statement(Witness.WIRE, text, instance.last_sent)
 
 
-def _wire(instance: Instance) -> Iterator[Statement]:
-    said = instance.evidence
-    if instance.last_sent > -inf:
-        resigned = said.own_resigned == instance.last_sent
-        last = _advert(0 if resigned else instance.priority_seen)
-        yield Statement(Witness.WIRE, f"this node {last}", instance.last_sent)
-    if said.heard_from is not None:
-        at = max(said.master_heard, said.peer_resigned)
-        yield Statement(Witness.WIRE, f"{said.heard_from} {_advert(said.heard_priority)}", at)
+def _heard(evidence: Evidence) -> Statement:
+    text = f"{evidence.heard_from} {_advert(evidence.heard_priority)}"
+    return Statement(Witness.WIRE, text, max(evidence.master_heard, evidence.peer_resigned))
 
 
 def _advert(priority: int | None) -> str:
@@ -84,7 +89,7 @@ def _advert(priority: int | None) -> str:
     return f"sent priority {priority}" if priority else "resigned: priority 0"
 
 
-def _gateway(check: GatewayCheck) -> Statement:
+def _gateway(check: GatewayCheck, at: float) -> Statement:
     missed = check.failures_in_a_row
     if not missed:
         text = f"answers to {check.method}"
@@ -92,22 +97,15 @@ def _gateway(check: GatewayCheck) -> Statement:
         text = f"is lost: {missed} probes in a row without an answer"
     else:
         text = f"is not lost yet: {missed} probes in a row without an answer"
-    at = -inf if check.checked_at is None else check.checked_at
     return Statement(Witness.GATEWAY, f"{check.gateway.address} {text}", at)
 
 
-def _lever(before: Router, after: Router, instance: Instance) -> Iterator[Statement]:
-    election = after.election
-    was = next((i for i in before.instances if i.config.name == instance.config.name), instance)
-    if election.resigned_at >= was.since:
-        yield Statement(Witness.LEVER, f"this node resigns: {election.cause}", election.resigned_at)
-    if after.lever is None or election.written_at == -inf:
-        return
-    match election.written:
-        case None:
-            text = "holds no number"
-        case value if value == RESIGNING:
-            text = f"holds {value}: FAULT"
-        case value:
-            text = f"holds {value}: priority {effective_priority(after, instance)}"
-    yield Statement(Witness.LEVER, f"the track file {text}", election.written_at)
+def _track_file(router: Router, instance: Instance) -> Statement:
+    written = router.election.written
+    if written is None:
+        text = "the track file holds no number"
+    elif written == RESIGNING:
+        text = f"the track file holds {written}: FAULT"
+    else:
+        text = f"the track file holds {written}: priority {effective_priority(router, instance)}"
+    return Statement(Witness.LEVER, text, router.election.written_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from havrrpd.core.explain import explain
 from havrrpd.core.model import (
@@ -237,8 +238,13 @@ def _problems(problems: frozenset[Problem]) -> list[Problem]:
 
 def rfc3339(wall: float) -> str:
     """In UTC, with milliseconds, of seconds since the epoch."""
-    at = datetime.fromtimestamp(wall, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, milliseconds = divmod(int(wall * 1000), 1000)
+    return f"{_second(second)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=256)  # what happens at once has one
+def _second(wall: int) -> str:
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _time(node: Node, moment: float) -> str:
