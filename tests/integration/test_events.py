@@ -143,6 +143,14 @@ async def test_a_client_is_told_of_routers_transitions_and_the_node() -> None:
         assert (name, data["draining"]) == ("node", True)
 
 
+@on_uvloop
+async def test_what_is_stepped_is_told_at_once() -> None:
+    async with asyncio.timeout(2.5), live() as served, following(served) as client:
+        for pid in range(5):  # to look at all of them takes a second each time
+            served.step(replace(BUSY, pid=pid))
+            assert (await client.event())[1]["pid"] == pid
+
+
 QUIET = [
     replace(CHECKS[0], rtt_seconds=0.1, checked_at=999.9, method="icmp"),
     CHECKS[1],

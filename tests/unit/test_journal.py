@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -70,6 +72,24 @@ async def test_it_is_on_disk_soon_and_not_only_at_the_end(tmp_path: Path) -> Non
             journal.add(promoted(history))
             await eventually(lambda: len(read(tmp_path)) == len(history))
             assert len(history) == count
+
+
+async def test_one_who_stops_while_the_disk_is_slow_writes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def slow(_descriptor: int) -> None:
+        begun.set()
+        time.sleep(0.2)  # the disk itself
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    history = History()
+    async with running(tmp_path, history) as journal:
+        journal.add(promoted(history))
+        await eventually(begun.is_set)
+        journal.add(promoted(history))
+    assert lines(tmp_path)[1:] == [kept.document for kept in history]
 
 
 async def test_a_line_cut_off_by_a_crash_is_lost_and_no_other(tmp_path: Path) -> None:
