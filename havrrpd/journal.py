@@ -24,7 +24,7 @@ NAME = "history.jsonl"
 FORMAT = b'{"havrrpd_history":1}'
 MODE = 0o640
 BETWEEN = 0.1  # seconds between two writes: what a crash of havrrpd can lose
-RETRY = 10.0  # seconds after a write that failed
+RETRY = 5.0  # seconds after a write that failed
 
 log = structlog.get_logger()
 

@@ -46,7 +46,8 @@ def events(seen: Watched, node: str) -> Iterator[Iterator[tuple[str, dict[str, A
         connection.settimeout(15.0)
         connection.connect(str(seen.lab.node(node).path(SOCKET)))
         connection.sendall(b"GET /events HTTP/1.0\r\n\r\n")
-        yield _parsed(connection.makefile("r", encoding="utf-8"))
+        with connection.makefile("r", encoding="utf-8") as lines:
+            yield _parsed(lines)
 
 
 def _parsed(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
