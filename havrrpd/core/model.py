@@ -255,7 +255,7 @@ class Transition(Struct, frozen=True):
     cause: Cause
 
 
-class Statement(Struct, frozen=True):
+class Statement(Struct, frozen=True, gc=False):
     """What a witness said last, ahead of a transition."""
 
     witness: Witness
