@@ -6,6 +6,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from configparser import Error
 from contextlib import contextmanager
@@ -196,6 +197,25 @@ def test_a_socket_that_nobody_answers_on_is_named_with_the_reason(tmp_path: Path
     with socket.socket(socket.AF_UNIX) as nobody:
         nobody.bind(str(tmp_path / "s"))
         assert look(str(tmp_path / "s")).error == f"no answer on {tmp_path}/s: connection refused"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("elsewhere", "seen"), [([], True), (["unshare", "--net"], False)])
+def test_a_havrrpd_in_another_network_is_another_nodes(
+    tmp_path: Path, elsewhere: list[str], seen: bool
+) -> None:
+    command = tmp_path / "havrrpd"
+    command.write_text("import sys\nprint('here', flush=True)\nsys.stdin.read()\n")
+    with subprocess.Popen(
+        [*elsewhere, sys.executable, str(command), "run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"here\n"
+        assert (process.pid in look(str(tmp_path / "s")).running) is seen
+        process.stdin.close()
 
 
 # --- the node ---

@@ -69,7 +69,10 @@ def _same_network(pid: int) -> bool | None:
 
 
 def _processes() -> Iterator[int]:
-    """Those whose command is `havrrpd run`, with or without Python in front."""
+    """Those whose command is `havrrpd run`, with or without Python in front.
+
+    One in another network namespace is another node's: of a lab, or of a container's own network.
+    """
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
@@ -77,7 +80,7 @@ def _processes() -> Iterator[int]:
             words = Path(f"/proc/{name}/cmdline").read_text(errors="replace").split("\0")
         except OSError:
             continue
-        if is_havrrpd(words):
+        if is_havrrpd(words) and _same_network(int(name)) is not False:
             yield int(name)
 
 
