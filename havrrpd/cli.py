@@ -6,27 +6,27 @@ Data goes to stdout, talk to stderr. Exit codes: 0 good, 1 failed, 2 usage or ba
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-from havrrpd import __version__
+from havrrpd import __version__, naming
 from havrrpd.client import DEFAULT_SOCKET, Client, NoAnswerError, RefusedError
+from havrrpd.config_commands import config, keepalived
 from havrrpd.lab.commands import lab
-
-if TYPE_CHECKING:
-    from havrrpd.config import Config
-
-FAILED, BAD_CONFIG, DEGRADED = 1, 2, 3
-
-_STATE_COLOURS = {"MASTER": "green", "FAULT": "red", "STOPPED": "red", "INIT": "yellow"}
-_LEVEL_COLOURS = {"fail": "red", "warn": "yellow", "unknown": "magenta", "note": "blue"}
+from havrrpd.terminal import options
+from havrrpd.terminal.options import BAD_CONFIG, DEGRADED, FAILED
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=options.examples(
+        "havrrpd status            # the routers of this node, and what is wrong with them",
+        "havrrpd explain 3f2a      # why this node is or is not MASTER of one",
+        "havrrpd doctor            # what is missing on this node, and what mends it",
+    ),
+)
 @click.version_option(__version__, prog_name="havrrpd")
 @click.option(
     "--socket",
@@ -34,111 +34,151 @@ _LEVEL_COLOURS = {"fail": "red", "warn": "yellow", "unknown": "magenta", "note":
     envvar="HAVRRPD_SOCKET",
     default=DEFAULT_SOCKET,
     show_default=True,
+    type=click.Path(),
+    metavar="PATH",
     help="The daemon's Unix socket (or HAVRRPD_SOCKET).",
 )
 @click.pass_context
 def cli(context: click.Context, socket_path: str) -> None:
-    """Supervise keepalived's virtual routers on this node."""
+    """Supervise keepalived's virtual routers on this node.
+
+    ROUTER is the id of a router, the name of its namespace, or how one of them begins, if no other
+    begins so.
+
+    Exit codes: 0 good, 1 failed, 2 wrong usage or a bad configuration, 3 something is wrong with a
+    router. Colours: NO_COLOR=1 for none, FORCE_COLOR=1 also where there is no terminal.
+    """
     context.obj = Client(socket_path)
     context.meta["socket"] = socket_path
 
 
-_config_option = click.option("--config", "path", help="The configuration file.")
-
-
-@cli.command()
-@_config_option
+@cli.command(
+    epilog=options.examples(
+        "systemctl start havrrpd                     # as it is meant to be run",
+        "havrrpd run                                 # in the foreground, Ctrl-C ends it",
+        "havrrpd run --config ./havrrpd.toml",
+    )
+)
+@options.config
 def run(path: str | None) -> None:
-    """Run the daemon."""
+    """Run the daemon. Stopping it moves no router."""
     from havrrpd import daemon
 
     try:
         sys.exit(daemon.run(path))
     except OSError as error:
-        _fail(str(error))
+        options.fail(str(error))
 
 
-@cli.command()
-@click.argument("router", required=False)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@cli.command(
+    epilog=options.examples(
+        "havrrpd status",
+        "havrrpd status 3f2a                         # one router, by how its id begins",
+        "havrrpd status --watch                      # until q or Ctrl-C",
+        "havrrpd status -o json | jq .summary",
+        "havrrpd status >/dev/null || echo trouble   # 3: something is wrong with a router",
+    )
+)
+@options.any_router
+@options.output("table", "json")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Show what changes, as it changes. Without a terminal, or as JSON, only changes are "
+    "printed. It also waits for a daemon that does not answer.",
+)
 @click.pass_obj
-def status(client: Client, router: str | None, output: str) -> None:
-    """Show this node's routers, or one. Exits with 3 when something is wrong with one."""
-    from havrrpd.table import is_degraded, summary, table
+def status(client: Client, router: str | None, output: str, watch: bool) -> None:
+    """Show this node's routers, or one.
 
-    shown = client.status() if router is None else client.router(router)
-    routers = shown["routers"] if router is None else [shown]
-    if output == "json":
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-    else:
-        unprotected = shown["unprotected"] if router is None else []
-        click.echo(_coloured(table(routers, unprotected=unprotected)), color=_colour())
+    A line for each VRRP instance. The columns are as many as fit into the terminal, and the whole
+    ids appear where there is room for them. PRIORITY is the effective one, and what is configured
+    where that differs. A state is green while the router serves and nothing is wrong, yellow on
+    its way or with a problem, red when it is down. Exits with 3 when something is wrong with a
+    router; --watch, ended by hand, with 0.
+    """
+    from havrrpd.terminal import watching
+    from havrrpd.terminal.table import is_degraded, table
+
+    def ask() -> watching.Answer:
         if router is None:
-            click.echo(summary(shown), err=True)
-    sys.exit(DEGRADED if is_degraded(routers) else 0)
+            return watching.Answer.of_node(client.status())
+        return watching.Answer.of_router(naming.router(client, router))
+
+    if watch:
+        watching.watch(ask, as_json=output == "json")
+        return
+    shown = ask()
+    if output == "json":
+        options.show_json(shown.whole)
+    else:
+        lines = table(shown.routers, unprotected=shown.unprotected, width=options.width())
+        options.show(lines)
+        if router is None:
+            click.echo(shown.head, err=True)
+    sys.exit(DEGRADED if is_degraded(shown.routers) else 0)
 
 
-@cli.command()
-@click.argument("router")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@cli.command(epilog=options.examples("havrrpd explain 3f2a", "havrrpd explain 3f2a -o json"))
+@options.router
+@options.output("text", "json")
 @click.pass_obj
 def explain(client: Client, router: str, output: str) -> None:
-    """Say why this node is or is not MASTER of ROUTER, and what comes next."""
-    from havrrpd.table import is_degraded
+    """Say why this node is or is not MASTER of ROUTER, and what comes next.
 
-    shown = client.router(router)
+    Exits with 3 when something is wrong with it.
+    """
+    from havrrpd.terminal.table import is_degraded
+
+    shown = naming.router(client, router)
     if output == "json":
-        said = {"router": shown["router"], "explanation": shown["explanation"]}
-        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
+        options.show_json({"router": shown["router"], "explanation": shown["explanation"]})
     else:
         click.echo("\n".join(shown["explanation"]))
     sys.exit(DEGRADED if is_degraded([shown]) else 0)
 
 
-@cli.command()
-@click.argument("router", required=False)
-@click.option(
-    "-n", "limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most."
+@cli.command(
+    epilog=options.examples(
+        "havrrpd failover 3f2a",
+        "havrrpd failover 3f2a --wait                # 0: another node is MASTER, 1: none is",
+    )
 )
-@click.option("-v", "--evidence", is_flag=True, help="Also what each witness said last, and when.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
-@click.pass_obj
-def history(client: Client, router: str | None, limit: int, evidence: bool, output: str) -> None:
-    """Show the last transitions of this node's routers, or of one, with their causes."""
-    from havrrpd.history_table import history_table
-
-    shown = client.history(limit, router)
-    if output == "json":
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-    elif shown["transitions"]:
-        text = history_table(shown["transitions"], evidence=evidence)
-        click.echo(_coloured(text), color=_colour())
-    else:
-        click.echo("no transitions yet", err=True)
-
-
-@cli.command()
-@click.argument("router")
+@options.router
 @click.option("--wait", is_flag=True, help="Return when another node is MASTER.")
 @click.pass_obj
 def failover(client: Client, router: str, wait: bool) -> None:
-    """Give ROUTER to another node."""
+    """Give ROUTER to another node.
+
+    This node gives the role up, and VRRP elects the next MASTER among the others. Refused where
+    this node is not MASTER, or has no lever.
+    """
     from havrrpd.waiting import wait_for_failover
 
-    client.failover(router)
+    name = naming.name(client, router)
+    client.failover(name)
     if not wait:
-        click.echo(f"{router}: resigning", err=True)
+        click.echo(f"{name}: resigning", err=True)
         return
-    outcome = wait_for_failover(lambda: client.router(router))
-    click.echo(f"{router}: {outcome.text}", err=not outcome.good)
+    outcome = wait_for_failover(lambda: client.router(name))
+    click.echo(f"{name}: {outcome.text}", err=not outcome.good)
     sys.exit(0 if outcome.good else FAILED)
 
 
-@cli.command()
+@cli.command(
+    epilog=options.examples(
+        "havrrpd drain --wait && systemctl restart keepalived",
+        "havrrpd undrain                             # afterwards",
+    )
+)
 @click.option("--wait", is_flag=True, help="Return when no router is MASTER here.")
 @click.pass_obj
 def drain(client: Client, wait: bool) -> None:
-    """Give every router away, and take none until undrain."""
+    """Give every router away, and take none until undrain.
+
+    It is kept over a restart of havrrpd and of the node. A router that no other node can take stays
+    here; --wait then exits with 1 and names it.
+    """
     from havrrpd.waiting import wait_for_drain
 
     client.drain()
@@ -150,25 +190,39 @@ def drain(client: Client, wait: bool) -> None:
     sys.exit(0 if outcome.good else FAILED)
 
 
-@cli.command()
+@cli.command(epilog=options.examples("havrrpd undrain"))
 @click.pass_obj
 def undrain(client: Client) -> None:
-    """Take part in elections again."""
+    """Take part in elections again. With nopreempt no router moves by that."""
     client.undrain()
     click.echo("no longer draining", err=True)
 
 
-@cli.command()
+@cli.command(
+    epilog=options.examples(
+        "havrrpd config check /etc/havrrpd/havrrpd.toml && havrrpd reload",
+        "systemctl reload havrrpd",
+    )
+)
 @click.pass_obj
 def reload(client: Client) -> None:
-    """Make the daemon read its configuration again: whole, or not at all."""
+    """Make the daemon read its configuration again: whole, or not at all.
+
+    Exits with 2 and names every mistake when there is one; the daemon goes on as before.
+    """
     client.reload()
     click.echo("configuration reloaded", err=True)
 
 
-@cli.command()
-@_config_option
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@cli.command(
+    epilog=options.examples(
+        "havrrpd doctor",
+        "havrrpd doctor --nagios                     # for a monitoring system",
+        "havrrpd doctor -o json | jq '.findings[].name'",
+    )
+)
+@options.config
+@options.output("table", "json")
 @click.option("--nagios", is_flag=True, help="One line and the exit code of a monitoring plugin.")
 @click.pass_context
 def doctor(context: click.Context, path: str | None, output: str, nagios: bool) -> None:
@@ -190,73 +244,15 @@ def doctor(context: click.Context, path: str | None, output: str, nagios: bool) 
     if output == "json":
         click.echo(examined.as_json())
     elif examined.findings:
-        click.echo(_levels_coloured(examined.table()), color=_colour())
+        from havrrpd.terminal.colours import with_levels
+
+        options.show([with_levels(examined.table())])
     click.echo(examined.summary(), err=True)
     sys.exit(examined.exit_code)
 
 
-@cli.group()
-def config() -> None:
-    """Check and show the configuration."""
-
-
-@config.command("check")
-@click.argument("file")
-def config_check(file: str) -> None:
-    """Name every problem of FILE. Exits with 2 when there is one."""
-    _load(file)
-    click.echo(f"{file}: good", err=True)
-
-
-@config.command("show")
-@_config_option
-def config_show(path: str | None) -> None:
-    """Print the configuration that holds, defaults included."""
-    from havrrpd.config import dump
-
-    click.echo(dump(_load(path)))
-
-
-@config.command("hash-password")
-def config_hash_password() -> None:
-    """Print a hash for basic_auth_users. Asks for the password, or reads a line of stdin."""
-    from havrrpd.views.web.users import hashed
-
-    if sys.stdin.isatty():
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-    try:
-        click.echo(hashed(password))
-    except ValueError as error:
-        _fail(str(error), BAD_CONFIG)
-
-
-@cli.group()
-def keepalived() -> None:
-    """What keepalived must be told."""
-
-
-@keepalived.command("stanza")
-@click.argument("router", required=False)
-@_config_option
-@click.pass_obj
-def keepalived_stanza(client: Client, router: str | None, path: str | None) -> None:
-    """Print the lines that ROUTER's keepalived configuration needs."""
-    from havrrpd.stanza import for_router, generic
-
-    paths = _load(path).paths
-    if router is None:
-        click.echo(generic(paths.notify_dir, paths.lever_dir), nl=False)
-        return
-    try:
-        text = for_router(paths.notify_dir, paths.lever_dir, client.router(router))
-    except (NoAnswerError, RefusedError) as error:
-        click.echo(f"havrrpd: {error}; the names of its instances are left to you", err=True)
-        text = generic(paths.notify_dir, paths.lever_dir, router)
-    click.echo(text, nl=False)
-
-
+cli.add_command(config)
+cli.add_command(keepalived)
 cli.add_command(lab)
 
 
@@ -265,14 +261,14 @@ def main() -> NoReturn:
     try:
         cli(prog_name="havrrpd")
     except RefusedError as error:
-        _fail(str(error), BAD_CONFIG if error.status == 422 else FAILED)
+        options.fail(str(error), BAD_CONFIG if error.status == 422 else FAILED)
     except NoAnswerError as error:
-        _fail(str(error))
+        options.fail(str(error))
     except Exception as error:
         if _is(error, "havrrpd.config", "ConfigError"):
-            _fail(str(error), BAD_CONFIG)
+            options.fail(str(error), BAD_CONFIG)
         if _is(error, "havrrpd.lab.waiting", "LabError"):
-            _fail(str(error))
+            options.fail(str(error))
         raise
     sys.exit(0)
 
@@ -280,37 +276,3 @@ def main() -> NoReturn:
 def _is(error: Exception, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)  # not imported: then nobody raised it
     return loaded is not None and isinstance(error, getattr(loaded, name))
-
-
-def _load(path: str | None) -> Config:
-    from havrrpd.config import load
-
-    return load(path)
-
-
-def _fail(text: str, code: int = FAILED) -> NoReturn:
-    for line in text.splitlines():
-        click.echo(f"havrrpd: {line}", err=True)
-    sys.exit(code)
-
-
-def _colour() -> bool | None:
-    """None: only on a terminal. NO_COLOR, no-color.org: any value but the empty one."""
-    return False if os.environ.get("NO_COLOR") else None
-
-
-def _coloured(text: str) -> str:
-    """The states of a table in their colours, its widths as they are."""
-    for state, colour in _STATE_COLOURS.items():
-        text = text.replace(f"  {state} ", f"  {click.style(state, fg=colour)} ")
-    return text
-
-
-def _levels_coloured(text: str) -> str:
-    """The first word of each line of the doctor's table."""
-    lines = []
-    for line in text.splitlines():
-        level, _, rest = line.partition(" ")
-        colour = _LEVEL_COLOURS.get(level)
-        lines.append(f"{click.style(level, fg=colour)} {rest}" if colour else line)
-    return "\n".join(lines)

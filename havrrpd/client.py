@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import http.client
 import json
+import os
 import socket
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,12 +15,12 @@ TIMEOUT = 5.0
 
 
 class NoAnswerError(Exception):
-    """The daemon does not answer."""
+    """The daemon does not answer; the text says what to do."""
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, advice: str = "") -> None:
         super().__init__(
             f"the daemon does not answer on {path}: {reason}; "
-            "is it running? systemctl status havrrpd"
+            f"{advice or 'is it running? systemctl status havrrpd'}"
         )
         self.reason = reason
 
@@ -34,8 +36,9 @@ class RefusedError(Exception):
 class Client:
     """Every method raises NoAnswerError or RefusedError."""
 
-    def __init__(self, path: str = DEFAULT_SOCKET) -> None:
-        self._path = path
+    def __init__(self, path: str = DEFAULT_SOCKET, timeout: float = TIMEOUT) -> None:
+        self.path = path
+        self._timeout = timeout
 
     def status(self) -> dict[str, Any]:
         return self._ask("GET", "/status")
@@ -60,25 +63,27 @@ class Client:
         self._ask("POST", "/reload")
 
     def _ask(self, method: str, url: str) -> dict[str, Any]:
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self.path, self._timeout)
         try:
             connection.request(method, url)
             answer = connection.getresponse()
             status, body = answer.status, json.loads(answer.read())
+        except PermissionError as error:
+            raise NoAnswerError(self.path, "permission denied", _admission(self.path)) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoAnswerError(self._path, _reason(error)) from error
+            raise NoAnswerError(self.path, _reason(error)) from error
         finally:
             connection.close()
         if not isinstance(body, dict):
-            raise NoAnswerError(self._path, "what answers is not havrrpd")
+            raise NoAnswerError(self.path, "what answers is not havrrpd")
         if status >= 400:
             raise RefusedError(status, str(body.get("error", f"HTTP status {status}")))
         return body
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("havrrpd", timeout=TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("havrrpd", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -91,3 +96,12 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return (error.strerror or str(error)).lower()
     return "what answers is not havrrpd"
+
+
+def _admission(path: str) -> str:
+    """Who may use the socket, and how to become one of them."""
+    try:
+        group = grp.getgrgid(os.stat(path).st_gid).gr_name
+    except (OSError, KeyError):
+        return "use sudo"
+    return "use sudo" if group == "root" else f"use sudo, or join its group {group}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from havrrpd.terminal import options
 
 if TYPE_CHECKING:
     from havrrpd.lab.lab import Lab
@@ -19,12 +20,26 @@ ALL = "all"  # nodes, for a gateway
 _WHAT = ("gateway", "overlay", "node", "keepalived", "havrrpd")  # can break on a node
 
 
-@click.group()
+@click.group(
+    epilog=options.examples(
+        "havrrpd lab up",
+        "havrrpd lab status",
+        "havrrpd lab break gateway network1",
+        "havrrpd lab down",
+    )
+)
 def lab() -> None:
-    """Several nodes on this machine, with real keepalived, to try and to test."""
+    """Several nodes on this machine, with real keepalived, to try and to test. Needs root."""
 
 
-@lab.command()
+@lab.command(
+    epilog=options.examples(
+        "havrrpd lab up                              # three nodes, two projects, a router each",
+        "havrrpd lab up --nodes 5 --routers 12",
+        "havrrpd lab up --neutron                    # keepalived as Neutron configures it",
+        "havrrpd lab up -o json | jq -r .network1    # where the page of a node is",
+    )
+)
 @click.option("--nodes", type=click.IntRange(1, 63), default=3, show_default=True)
 @click.option(
     "--routers",
@@ -38,8 +53,17 @@ def lab() -> None:
     "--delay-ms", type=click.FloatRange(0, 1000), default=0, help="Of the overlay, one way."
 )
 @click.option("--neutron", is_flag=True, help="keepalived.conf as Neutron's: no FIFO, no lever.")
-def up(nodes: int, routers: int, base_priority: int | None, delay_ms: float, neutron: bool) -> None:
-    """Build the lab and start everything."""
+@options.output("table", "json")
+def up(
+    *,
+    nodes: int,
+    routers: int,
+    base_priority: int | None,
+    delay_ms: float,
+    neutron: bool,
+    output: str,
+) -> None:
+    """Build the lab, start everything, and print where each page is."""
     from havrrpd.lab import store
     from havrrpd.lab.plan import NEUTRON, whole
 
@@ -49,12 +73,14 @@ def up(nodes: int, routers: int, base_priority: int | None, delay_ms: float, neu
     plan = whole(**differs)
     store.up(plan, lambda line: click.echo(f"building {line} ...", err=True))
     click.echo("up. `havrrpd lab status` shows the routers.", err=True)
-    for name, url in store.pages().items():
-        click.echo(f"{name}  {url}")
+    if output == "json":
+        options.show_json(store.pages())
+    else:
+        options.show(f"{name}  {url}" for name, url in store.pages().items())
 
 
-@lab.command()
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@lab.command(epilog=options.examples("havrrpd lab status", "havrrpd lab status -o json"))
+@options.output("table", "json")
 def status(output: str) -> None:
     """Show every router on every node. Exits with 3 when something is wrong."""
     from havrrpd.lab import store
@@ -62,7 +88,7 @@ def status(output: str) -> None:
 
     seen = statuses(store.opened())
     if output == "json":
-        click.echo(json.dumps(seen, indent=2))
+        options.show_json(seen)
     else:
         from rich.console import Console
 
@@ -70,7 +96,15 @@ def status(output: str) -> None:
     sys.exit(DEGRADED if is_degraded(seen) else 0)
 
 
-@lab.command("break")
+@lab.command(
+    "break",
+    epilog=options.examples(
+        "havrrpd lab break gateway network1          # for this node only",
+        "havrrpd lab break gateway all",
+        "havrrpd lab break node network2             # it dies, with everything on it",
+        "havrrpd lab break keepalived network3       # kill -9",
+    ),
+)
 @click.argument("what", type=click.Choice(_WHAT))
 @click.argument("node")
 def break_(what: str, node: str) -> None:
@@ -79,7 +113,11 @@ def break_(what: str, node: str) -> None:
     click.echo(f"{node}: {what} is broken", err=True)
 
 
-@lab.command()
+@lab.command(
+    epilog=options.examples(
+        "havrrpd lab heal gateway all", "havrrpd lab heal node network2   # built anew"
+    )
+)
 @click.argument("what", type=click.Choice(_WHAT))
 @click.argument("node")
 def heal(what: str, node: str) -> None:
@@ -88,11 +126,18 @@ def heal(what: str, node: str) -> None:
     click.echo(f"{node}: {what} is healed", err=True)
 
 
-@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@lab.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True},
+    epilog=options.examples(
+        "havrrpd lab exec network1 -- havrrpd status --watch",
+        "havrrpd lab exec compute1 -- ip address",
+    ),
+)
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(node: str, command: tuple[str, ...]) -> None:
-    """Run a command on NODE: havrrpd lab exec network1 -- havrrpd status."""
+    """Run a command on NODE, as if logged in there."""
     from havrrpd.lab import store
 
     argv = store.opened().any_node(node).enter(command)
@@ -100,8 +145,8 @@ def exec_(node: str, command: tuple[str, ...]) -> None:
     os.execvpe(argv[0], argv, {**os.environ, "PATH": path})
 
 
-@lab.command()
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@lab.command(epilog=options.examples("havrrpd lab verify", "havrrpd lab verify -o json"))
+@options.output("table", "json")
 def verify(output: str) -> None:
     """Try the whole architecture, step by step. Exits with 0 only if everything holds."""
     from havrrpd.lab import store
@@ -110,11 +155,11 @@ def verify(output: str) -> None:
     with store.changed() as running:
         results = run(running, lambda line: click.echo(line, err=output == "json"))
     if output == "json":
-        click.echo(json.dumps([result.as_json() for result in results], indent=2))
+        options.show_json([result.as_json() for result in results])
     sys.exit(0 if all(result.holds for result in results) else 1)
 
 
-@lab.command()
+@lab.command(epilog=options.examples("havrrpd lab down"))
 def down() -> None:
     """Take everything down, also what a crash left."""
     from havrrpd.lab import store

@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import signal
 import sys
-import termios
-import tty
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from types import FrameType
 
 from rich.console import Console, Group
@@ -25,6 +22,7 @@ from havrrpd.lab.play import play
 from havrrpd.lab.relay import Relay, relay_of
 from havrrpd.lab.table import rows, statuses, table
 from havrrpd.lab.waiting import LabError
+from havrrpd.terminal.keyboard import keyboard
 
 _REFRESH = 0.5  # seconds
 _KEYS = (
@@ -78,8 +76,8 @@ def _show(lab: Lab, console: Console) -> None:
             _print_changes(lab, console)
             return
         keys = Keys(lab)
-        with _keyboard() as pressed, Live(console=console, screen=True) as live:
-            while (key := pressed()) != "q":
+        with keyboard() as pressed, Live(console=console, screen=True) as live:
+            while (key := pressed(_REFRESH)) != "q":
                 keys.press(key)
                 note = Text(keys.note, style="bold")
                 live.update(Group(note, table(statuses(lab)), Text(help_text)), refresh=True)
@@ -94,7 +92,7 @@ def _print_changes(lab: Lab, console: Console) -> None:
             if shown.get((row[0], row[1])) != facts:
                 shown[row[0], row[1]] = facts
                 console.print("  ".join(cell for cell in row if cell), soft_wrap=True)
-        select.select([], [], [], _REFRESH)
+        time.sleep(_REFRESH)
 
 
 def _help(lab: Lab, relay: Relay) -> str:
@@ -163,30 +161,6 @@ class Keys:
     def _done(undo: Callable[[str], None], name: str, note: str) -> str:
         undo(name)
         return f"{name}: {note}"
-
-
-@contextlib.contextmanager
-def _keyboard() -> Iterator[Callable[[], str]]:
-    """A function that waits for a key for as long as one refresh; without one it returns ""."""
-    if not sys.stdin.isatty():
-        yield _wait_for_no_key
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
-        yield _read_key
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _read_key() -> str:
-    readable, _, _ = select.select([sys.stdin], [], [], _REFRESH)
-    return sys.stdin.read(1) if readable else ""
-
-
-def _wait_for_no_key() -> str:
-    select.select([], [], [], _REFRESH)
-    return ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

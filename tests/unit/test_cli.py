@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import json
 import os
+import re
+import socket
 import sys
+import tempfile
+import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ import pytest
 from aiohttp import encode_basic_auth
 from msgspec.structs import replace
 
+from havrrpd.client import Client, NoAnswerError
 from havrrpd.config import parse
 from havrrpd.core.model import (
     Election,
@@ -34,7 +39,6 @@ from havrrpd.core.model import (
 )
 from havrrpd.core.node import Node, Unprotected
 from havrrpd.stanza import for_router, generic
-from havrrpd.table import summary, table
 from havrrpd.views.status import router_status
 from havrrpd.views.status import status as node_status
 from havrrpd.views.web.app import control_app
@@ -160,16 +164,11 @@ async def test_status_prints_a_table_and_talks_on_stderr(path: Path) -> None:
         ran = await havrrpd("status", path=path)
     assert ran.code == 0
     head, line = ran.out.splitlines()
-    assert head.split() == [
-        "ROUTER",
-        "STATE",
-        "SINCE",
-        "PRIORITY",
-        "GATEWAYS",
-        "ELECTION",
-        "PROBLEMS",
+    assert re.split("  +", head) == [
+        *("ROUTER", "INSTANCE", "INTERFACE", "VRID", "STATE", "PRIORITY"),
+        *("LAST TRANSITION", "GATEWAYS", "ELECTION", "PROBLEMS"),
     ]
-    assert line.split()[:2] == ["a", "MASTER"]
+    assert line.split()[:6] == ["a", "VR_1", "ha-0", "1", "MASTER", "50"]
     assert ran.err == "network1: routers: 1 MASTER; 0 problems\n"
 
 
@@ -197,8 +196,8 @@ async def test_a_router_without_protection_has_a_row_and_is_no_failure(path: Pat
         one = await havrrpd("status", "a", path=path)
     assert ran.code == 0
     row = ran.out.splitlines()[-1]
-    assert row.split(maxsplit=6) == ["b", *"-----", "not protected: no keepalived"]
-    assert row.index("-") == ran.out.index("STATE")
+    assert row.split(maxsplit=9) == ["b", *"--------", "not protected: no keepalived"]
+    assert row.index("-") == ran.out.index("INSTANCE")
     assert ran.err == "network1: routers: 1 MASTER, 1 not protected; 0 problems\n"
     assert len(one.out.splitlines()) == 2
 
@@ -206,7 +205,8 @@ async def test_a_router_without_protection_has_a_row_and_is_no_failure(path: Pat
 async def test_an_unknown_router_is_a_failure(path: Path) -> None:
     async with answering(path, Daemon()):
         ran = await havrrpd("status", "b", path=path)
-    assert (ran.code, ran.out, ran.err) == (1, "", "havrrpd: no router b on this node\n")
+    said = "havrrpd: no router b on this node; havrrpd status lists them\n"
+    assert (ran.code, ran.out, ran.err) == (1, "", said)
 
 
 async def test_a_daemon_that_does_not_answer_is_said_in_one_sentence(path: Path) -> None:
@@ -247,7 +247,7 @@ async def test_explain_fails_for_an_unknown_router_and_without_an_answer(path: P
     async with answering(path, Daemon()):
         unknown = await havrrpd("explain", "b", path=path)
     assert (unknown.code, unknown.out) == (1, "")
-    assert unknown.err == "havrrpd: no router b on this node\n"
+    assert unknown.err == "havrrpd: no router b on this node; havrrpd status lists them\n"
     assert (silent.code, silent.out) == (1, "")
     assert "the daemon does not answer on" in silent.err
 
@@ -317,9 +317,137 @@ async def test_config_show_prints_toml_with_every_default(tmp_path: Path) -> Non
     assert "fall = 3\n" in ran.out
 
 
-async def test_a_wrong_word_is_a_usage_error() -> None:
-    ran = await havrrpd("statsu")
+async def test_the_configuration_as_json_is_the_same_as_in_toml(tmp_path: Path) -> None:
+    good = tmp_path / "good.toml"
+    await asyncio.to_thread(good.write_text, "[health_check]\ninterval = 5\n")
+    as_toml = await havrrpd("config", "show", "--config", str(good))
+    as_json = await havrrpd("config", "show", "--config", str(good), "-o", "json")
+    assert json.loads(as_json.out) == tomllib.loads(as_toml.out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("statsu",),
+        ("status", "--colour"),
+        ("status", "-o", "yaml"),
+        ("explain",),
+        ("config", "show", "--config", "/nonexistent"),
+        ("run", "--config", "/nonexistent"),
+        ("keepalived", "stanza", "--config", "/nonexistent"),
+    ],
+    ids=" ".join,
+)
+async def test_wrong_usage_and_a_bad_configuration_exit_with_2(
+    path: Path, arguments: tuple[str, ...]
+) -> None:
+    ran = await havrrpd(*arguments, path=path)
     assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+
+
+async def test_every_order_fails_without_a_daemon(path: Path) -> None:
+    orders = (("failover", "a"), ("drain",), ("undrain",), ("reload",))
+    rans = await asyncio.gather(*(havrrpd(*order, path=path) for order in orders))
+    assert {(ran.code, ran.out) for ran in rans} == {(1, "")}
+    assert all("is it running? systemctl status havrrpd" in ran.err for ran in rans)
+
+
+@pytest.mark.parametrize("state", [State.FAULT, State.STOPPED])
+async def test_status_and_explain_exit_with_3_for_a_router_that_is_down(
+    path: Path, state: State
+) -> None:
+    pid = None if state is State.STOPPED else 123
+    router = replace(ROUTER, pid=pid, instances=(replace(MASTER, state=state),))
+    async with answering(path, Daemon(replace(NODE, routers={"a": router}))):
+        rans = [await havrrpd(command, "a", path=path) for command in ("status", "explain")]
+    assert [ran.code for ran in rans] == [3, 3]
+
+
+# --- which router ---
+
+
+async def test_a_router_is_known_by_how_its_id_or_namespace_begins(path: Path) -> None:
+    router = replace(ROUTER, id="3f2a-1", namespace="qrouter-3f2a-1")
+    other = replace(ROUTER, id="3f4b", namespace="blue")
+    node = replace(NODE, routers={"3f2a-1": router, "3f4b": other})
+    daemon = Daemon(node)
+    async with answering(path, daemon):
+        begun = await havrrpd("status", "3f2", "-o", "json", path=path)
+        within = await havrrpd("explain", "qrouter-3f", "-o", "json", path=path)
+        ordered = await havrrpd("failover", "blue", path=path)
+    assert json.loads(begun.out)["router"] == "3f2a-1"
+    assert json.loads(within.out)["router"] == "3f2a-1"
+    assert (ordered.code, ordered.err, daemon.given) == (
+        *(0, "3f4b: resigning\n"),
+        [("failover", "3f4b")],
+    )
+
+
+@pytest.mark.parametrize("command", ["status", "explain", "failover", "stanza"])
+async def test_a_beginning_that_several_have_lists_them_and_does_nothing(
+    path: Path, command: str
+) -> None:
+    names = [f"3f{number:02}" for number in range(12)]
+    daemon = Daemon(replace(NODE, routers={name: replace(ROUTER, id=name) for name in names}))
+    words = ("keepalived", command) if command == "stanza" else (command,)
+    async with answering(path, daemon):
+        ran = await havrrpd(*words, "3f", path=path)
+    assert (ran.code, ran.out, daemon.given) == (1, "", [])
+    assert ran.err == f"havrrpd: 3f begins 12 routers: {', '.join(names[:10])} and 2 more\n"
+
+
+async def test_an_unknown_router_is_answered_with_near_names_or_why_it_is_none(path: Path) -> None:
+    routers = {"3f2a-1": replace(ROUTER, id="3f2a-1")}
+    node = replace(NODE, routers=routers, unprotected=(Unprotected("b", "qrouter-b"),))
+    async with answering(path, Daemon(node)):
+        near = await havrrpd("status", "3f2b", path=path)
+        bare = await havrrpd("status", "b", path=path)
+        empty = await havrrpd("failover", "", path=path)
+    assert near.err == "havrrpd: no router 3f2b on this node; did you mean 3f2a-1?\n"
+    assert bare.err == "havrrpd: b is not protected: no keepalived runs in qrouter-b\n"
+    assert [ran.code for ran in (near, bare, empty)] == [1, 1, 1]
+
+
+async def test_names_of_routers_are_completed(path: Path) -> None:
+    words = {"COMP_WORDS": "havrrpd explain a", "COMP_CWORD": "2"}
+    async with answering(path, Daemon()):
+        ran = await python(
+            *("-m", "havrrpd"), path=path, _HAVRRPD_COMPLETE="bash_complete", **words
+        )
+    assert (ran.code, ran.out) == (0, "plain,a\n")
+
+
+# --- who may ask ---
+
+
+@pytest.mark.root
+def test_who_may_not_use_the_socket_is_told_who_may() -> None:
+    def refused() -> str:
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(NoAnswerError) as caught:
+                Client(str(path)).status()
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+        return str(caught.value)
+
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as daemon:
+        path = Path(folder) / "s"
+        daemon.bind(str(path))
+        os.chmod(folder, 0o755)
+        path.chmod(0o660)
+        text = f"the daemon does not answer on {path}: permission denied; use sudo"
+        assert refused() == text
+        os.chown(path, 0, grp.getgrnam("adm").gr_gid)
+        assert refused() == f"{text}, or join its group adm"
+        os.chmod(folder, 0o700)
+        assert refused() == text
 
 
 async def test_the_stanza_of_a_known_router_names_its_instances(path: Path) -> None:
@@ -383,39 +511,6 @@ async def test_status_imports_neither_the_server_nor_netlink(path: Path) -> None
     async with answering(path, Daemon()):
         ran = await python("-c", watch, path=path)
     assert (ran.code, ran.err) == (0, "[]\n")
-
-
-# --- the table ---
-
-
-def test_the_table_shows_what_matters_of_a_router() -> None:
-    router = replace(
-        ROUTER,
-        election=Election(phase=Phase.DWELLING, tried=True, standing=-40, written=-40),
-        problems=frozenset({Problem.GATEWAY_UNREACHABLE}),
-    )
-    text = table(
-        status(replace(NODE, routers={"a": router}))["routers"],
-        datetime.fromtimestamp(1_700_000_000, UTC),
-    )
-    assert " ".join(text.splitlines()[1].split()) == (
-        "a MASTER 10 s 10 unchecked dwelling, tried, standing -40 gateway_unreachable"
-    )
-
-
-def test_a_row_names_the_uplink_that_is_down() -> None:
-    router = replace(
-        ROUTER,
-        election=Election(phase=Phase.RESIGNING, standing=-254),
-        uplinks_down=frozenset({"eth-ovl"}),
-    )
-    text = table(status(replace(NODE, routers={"a": router}))["routers"])
-    assert "resigning, eth-ovl down, standing -254" in text
-
-
-def test_the_summary_names_drain_and_readiness() -> None:
-    empty = status(replace(NODE, routers={}, draining=True, ready=False))
-    assert summary(empty) == "network1: routers: none; 0 problems, draining, not ready yet"
 
 
 # --- waiting ---
