@@ -27,6 +27,7 @@ class Family:
         self, kind: Kind, name: str, documentation: str, labels: Sequence[str] = ()
     ) -> None:
         self.kind, self.name, self.documentation = kind, name, documentation
+        self.labels = tuple(labels)
         self.lines: list[str] = []
         sample = f"{name}_total" if kind is Kind.COUNTER else name
         in_braces = ",".join(f'{label}="%s"' for label in labels)
