@@ -94,6 +94,20 @@ def test_the_concepts_explain_every_problem_cause_and_phase() -> None:
     assert {word for word in words if f"| `{word}` |" not in text} == set()
 
 
+def test_the_house_is_shown_as_it_is() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set[str]()
+    for cell in re.findall(r"(?m)^\| (`havrrpd/[^|]*) \|", text):
+        folder = "havrrpd/"
+        for path in re.findall(r"`([^`]*)`", cell):
+            folder = path[: path.rindex("/") + 1] if "/" in path else folder
+            whole = path.removesuffix("*") if "/" in path else folder + path
+            assert (ROOT / whole).exists(), f"{path} is not there"
+            named.add(whole.split("/")[1])
+    there = {each.name for each in (ROOT / "havrrpd").iterdir() if not each.name.startswith("__")}
+    assert there <= named
+
+
 def test_a_wrong_command_and_a_broken_link_are_seen(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A b\n[x](none.md) [y](#a-b) [z](#c)\n`havrrpd statsu`\n")
