@@ -100,15 +100,16 @@ def status(client: Client, router: str | None, output: str, watch: bool) -> None
     from havrrpd.terminal import watching
     from havrrpd.terminal.table import is_degraded, table
 
-    def ask() -> watching.Answer:
+    def ask(of: Client) -> watching.Answer:
         if router is None:
-            return watching.Answer.of_node(client.status())
-        return watching.Answer.of_router(naming.router(client, router))
+            return watching.Answer.of_node(of.status())
+        return watching.Answer.of_router(naming.router(of, router))
 
     if watch:
-        watching.watch(ask, as_json=output == "json")
+        hasty = Client(client.path, watching.PATIENCE)
+        watching.watch(lambda: ask(hasty), as_json=output == "json")
         return
-    shown = ask()
+    shown = ask(client)
     if output == "json":
         options.show_json(shown.whole)
     else:

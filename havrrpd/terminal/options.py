@@ -24,8 +24,10 @@ def examples(*lines: str) -> str:
 
 def output(*formats: str) -> Callable[[Command], Command]:
     """-o; the first format is the default."""
-    kinds, text = click.Choice(formats), f"{' or '.join(formats)}; else {formats[0]}."
-    return click.option("-o", "--output", type=kinds, default=formats[0], help=text.capitalize())
+    kinds, text = click.Choice(formats), "How to print it."
+    return click.option(
+        "-o", "--output", type=kinds, default=formats[0], show_default=True, help=text
+    )
 
 
 def _router_names(context: click.Context, _argument: click.Parameter, begun: str) -> list[str]:

@@ -29,6 +29,7 @@ Json = dict[str, Any]
 SOONEST = 0.25  # seconds between two questions
 SHARE = 10  # times as long as an answer took: watching keeps the daemon busy for a tenth at most
 AFTER_SILENCE = 1.0
+PATIENCE = 2.0  # seconds until a daemon that hangs counts as silent
 
 
 @dataclass(frozen=True, slots=True)
