@@ -12,7 +12,7 @@ from havrrpd.terminal.columns import Cell, Row, laid_out
 
 Json = dict[str, Any]
 
-UNPROTECTED = "not protected: no keepalived"
+UNPROTECTED = "not protected"
 HEADINGS = {
     "router": "ROUTER",
     "prefix": "ROUTER",

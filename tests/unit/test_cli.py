@@ -196,7 +196,7 @@ async def test_a_router_without_protection_has_a_row_and_is_no_failure(path: Pat
         one = await havrrpd("status", "a", path=path)
     assert ran.code == 0
     row = ran.out.splitlines()[-1]
-    assert row.split(maxsplit=9) == ["b", *"--------", "not protected: no keepalived"]
+    assert row.split(maxsplit=9) == ["b", *"--------", "not protected"]
     assert row.index("-") == ran.out.index("INSTANCE")
     assert ran.err == "network1: routers: 1 MASTER, 1 not protected; 0 problems\n"
     assert len(one.out.splitlines()) == 2
