@@ -38,7 +38,7 @@ def test_a_namespace_without_keepalived_is_shown_until_one_runs_in_it() -> None:
             protected.id,
         }
         last = node.shell(f"{sys.executable} -m havrrpd status || true").splitlines()[-1]
-        assert last.split(maxsplit=6) == [bare.id, *"-----", "not protected: no keepalived"]
+        assert last.split(maxsplit=9) == [bare.id, *"--------", "not protected"]
 
         started = keepalived.start(node, bare, seen.lab.plan.vrrp)
         wait_until(lambda: _unprotected(seen) == [], SHOWN, "none, as keepalived runs")
