@@ -43,6 +43,10 @@ LAYOUTS = tuple(
     )
 )
 _WORST_FIRST = ("STOPPED", "FAULT", "INIT", "MASTER", "BACKUP")
+_FACTS = (
+    *("vrrp_instance", "interface", "vrid", "state", "transitions"),
+    *("priority", "effective_priority", "problems"),
+)
 _SHORTEST = 8  # characters of a router's id: as many as set UUIDs apart at a glance
 
 
@@ -94,12 +98,15 @@ def summary(status: Json) -> str:
     return f"{status['node']}: routers: {shown}{unprotected}; {problems}{draining}{ready}"
 
 
-def facts(router: Json) -> tuple[tuple[str, ...], ...]:
-    """What the table says of a router, but for how long ago: it differs when something happened."""
-    rows = _rows(router, datetime.now(UTC), _SHORTEST)
-    counts = tuple(str(instance["transitions"]) for instance in router["instances"])
-    timeless = HEADINGS.keys() - {"transition", "since"}
-    return (counts, *(tuple(row[column].text for column in sorted(timeless)) for row in rows))
+def facts(router: Json) -> tuple[object, ...]:
+    """What differs when something happened to a router, and not because time passed."""
+    election = router["election"]
+    return (
+        *(router["pid"], router["problems"], router["connectivity"]),
+        *(election[name] for name in ("phase", "tried", "standing", "lever", "uplinks_down")),
+        [(check["address"], check["verdict"]) for check in router["gateways"]],
+        [[instance[name] for name in _FACTS] for instance in router["instances"]],
+    )
 
 
 def _common(one: str, other: str) -> int:

@@ -12,10 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -32,8 +31,7 @@ AFTER_SILENCE = 1.0
 PATIENCE = 2.0  # seconds until a daemon that hangs counts as silent
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the daemon said: a node, or one router of it; `whole` as it was said."""
 
     head: str
@@ -50,8 +48,7 @@ class Answer:
         return cls(router["router"], [router], [], router)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What the daemon said last, and since when it says nothing."""
 
     answer: Answer | None = None
@@ -61,7 +58,7 @@ class Seen:
 
     def after(self, answer: Answer | NoAnswerError, now: datetime) -> Seen:
         if isinstance(answer, NoAnswerError):
-            return replace(self, silence=str(answer), silent_since=self.silent_since or now)
+            return self._replace(silence=str(answer), silent_since=self.silent_since or now)
         return Seen(answer, now)
 
 
@@ -81,7 +78,8 @@ def news(before: Seen, seen: Seen, now: datetime) -> Iterator[str]:
     """The lines that tell what changed, with the rows of the routers that did."""
     if seen.answer is None:
         return
-    old = {} if before.answer is None else {r["router"]: facts(r) for r in before.answer.routers}
+    routers = () if before.answer is None else before.answer.routers
+    old = {router["router"]: facts(router) for router in routers}
     changed = [r for r in seen.answer.routers if old.get(r["router"]) != facts(r)]
     gone = sorted(old.keys() - {r["router"] for r in seen.answer.routers})
     unprotected = seen.answer.unprotected if _differ(before, seen, "unprotected") else ()
