@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,14 +14,22 @@ _LISTED = 10
 Json = dict[str, Any]
 
 
-def router(client: Client, given: str) -> Json:
-    """The router as /status/{router} has it. Raises RefusedError when it is none, or several."""
+def ask_of(client: Client, given: str, ask: Callable[[str], Json]) -> Json:
+    """What `ask` answers of the router that is meant. Raises RefusedError: it is none, or several.
+
+    The whole name comes first, so that this costs nothing where it was given.
+    """
     try:
-        return client.router(given)
+        return ask(given)
     except RefusedError as refused:
         if refused.status != UNKNOWN:
             raise
-    return client.router(_meant(client.status(), given))
+    return ask(_meant(client.status(), given))
+
+
+def router(client: Client, given: str) -> Json:
+    """The router that is meant, as /status/{router} has it."""
+    return ask_of(client, given, client.router)
 
 
 def name(client: Client, given: str) -> str:
