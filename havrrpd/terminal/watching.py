@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from textwrap import wrap
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -156,7 +157,8 @@ def _asked(ask: Ask, seen: Seen) -> tuple[Seen, float]:
 def _screen(seen: Seen, now: datetime, width: int) -> Iterator[str]:
     answer = seen.answer
     if seen.silent_since is not None:
-        yield f"{_clock(now)}  {painted(_silence(seen, now), RED)}"
+        yield f"{_clock(now)}  {painted(_since(seen, now), RED)}"
+        yield from (painted(line, RED) for line in wrap(seen.silence, width))
         if answer is None or seen.answered_at is None:
             return
         yield f"What it said last, at {_clock(seen.answered_at)}: {answer.head}"
@@ -171,15 +173,15 @@ def _screen(seen: Seen, now: datetime, width: int) -> Iterator[str]:
 
 def _about_silence(before: Seen, seen: Seen, now: datetime) -> str:
     if seen.silent_since and not before.silent_since:
-        return f"{_clock(now)}  {_silence(seen, now)}"
+        return f"{_clock(now)}  {seen.silence}"
     if before.silent_since and not seen.silent_since:
         return f"{_clock(now)}  the daemon answers again, after {_seconds(before, now)} s"
     return ""
 
 
-def _silence(seen: Seen, now: datetime) -> str:
+def _since(seen: Seen, now: datetime) -> str:
     assert seen.silent_since is not None
-    return f"since {_clock(seen.silent_since)} ({_seconds(seen, now)} s) {seen.silence}"
+    return f"no answer since {_clock(seen.silent_since)} ({_seconds(seen, now)} s)"
 
 
 def _seconds(seen: Seen, now: datetime) -> int:
