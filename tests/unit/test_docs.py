@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import click
 import pytest
 
 from havrrpd.cli import cli
+from havrrpd.config import parse
 from havrrpd.core.model import Cause, Phase, Problem
 from havrrpd.views.exposition import Kind
 from havrrpd.views.metrics import families
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+HASH = "$2b$12$" + "." * 53  # for one that is only hinted at
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(?ms)^```.*?^```$")
@@ -86,6 +90,12 @@ def test_every_metric_is_one(page: Path) -> None:
     known |= {f"{f.name}_bucket" for f in families() if f.kind is Kind.HISTOGRAM}
     named = re.findall(r"\bhavrrpd_[a-z_]+[a-z]", page.read_text())
     assert set(named) - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_configuration_shown_is_good(page: Path) -> None:
+    for block in re.findall(r"(?ms)^ *```toml\n(.*?)^ *```$", page.read_text()):
+        parse(textwrap.dedent(block).replace("$2b$12$…", HASH), name(page))
 
 
 def test_the_concepts_explain_every_problem_cause_and_phase() -> None:
