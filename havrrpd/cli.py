@@ -7,7 +7,7 @@ Data goes to stdout, talk to stderr. Exit codes: 0 good, 1 failed, 2 usage or ba
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -137,6 +137,39 @@ def explain(client: Client, router: str, output: str) -> None:
     else:
         click.echo("\n".join(shown["explanation"]))
     sys.exit(DEGRADED if is_degraded([shown]) else 0)
+
+
+@cli.command(
+    epilog=options.examples(
+        "havrrpd history                             # the newest first",
+        "havrrpd history 3f2a -v -n 5                # with what each witness said",
+        "havrrpd history -o json | jq '.transitions[0].cause'",
+    )
+)
+@options.any_router
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most."
+)
+@click.option("-v", "--evidence", is_flag=True, help="Also what each witness said last, and when.")
+@options.output("table", "json")
+@click.pass_obj
+def history(client: Client, router: str | None, limit: int, evidence: bool, output: str) -> None:
+    """Show the last transitions of this node's routers, or of one, with their causes.
+
+    A router that is gone has its history under its whole id.
+    """
+    from havrrpd.terminal.history import history_table
+
+    def ask(name: str | None) -> dict[str, Any]:
+        return client.history(limit, name)
+
+    shown = ask(None) if router is None else naming.ask_of(client, router, ask)
+    if output == "json":
+        options.show_json(shown)
+    elif shown["transitions"]:
+        options.show(history_table(shown["transitions"], evidence=evidence))
+    else:
+        click.echo("no transitions yet", err=True)
 
 
 @cli.command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC
 
+import click
 import pytest
 from msgspec.structs import replace
 
@@ -12,7 +13,7 @@ from havrrpd.core.history import History, Kept
 from havrrpd.core.messages import ReportTransition
 from havrrpd.core.model import Cause, Problem, State, Statement, Witness
 from havrrpd.core.node import Node
-from havrrpd.history_table import history_table
+from havrrpd.terminal.history import history_table
 from havrrpd.views.history import BadQueryError, Query, answer, query, recalled, record
 from tests.support import Driven
 
@@ -206,11 +207,15 @@ def test_a_table_of_transitions_with_their_evidence() -> None:
     transition = json.loads(promoted(History()).document)
     long_ago = {"witness": "process", "said": "keepalived runs, pid 7", "relative_ms": -7_300_000.0}
     transition["evidence"].insert(0, long_ago)
-    assert history_table([transition], zone=UTC).splitlines() == [
+    assert plain(history_table([transition], zone=UTC)) == [
         "WHEN                     ROUTER  INSTANCE  FROM    TO      CAUSE          PROBLEMS",
         "2023-11-14 22:13:30.000  r1      VR_1      BACKUP  MASTER  peer_resigned  lever_missing",
     ]
-    assert history_table([transition], evidence=True, zone=UTC).splitlines()[2:] == [
+    assert plain(history_table([transition], evidence=True, zone=UTC))[2:] == [
         "          -2 h  process       keepalived runs, pid 7",
         "      -12.4 ms  wire          169.254.192.2 resigned: priority 0",
     ]
+
+
+def plain(lines: list[str]) -> list[str]:
+    return [click.unstyle(line) for line in lines]

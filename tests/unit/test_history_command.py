@@ -47,7 +47,10 @@ async def test_without_any_transition_it_says_so_and_an_unknown_router_is_an_err
         none = await havrrpd("history", path=path)
         unknown = await havrrpd("history", "b", path=path)
     assert (none.code, none.out, none.err) == (0, "", "no transitions yet\n")
-    assert (unknown.code, unknown.err) == (1, "havrrpd: no router b on this node\n")
+    assert (unknown.code, unknown.err) == (
+        1,
+        "havrrpd: no router b on this node; havrrpd status lists them\n",
+    )
 
 
 async def test_what_is_asked_of_the_history_is_answered_or_refused(
