@@ -1,4 +1,4 @@
-"""What this process takes: CPU, memory and descriptors, as prometheus_client reads them from /proc."""
+"""What this process takes: CPU, memory, descriptors, as prometheus_client reads them in /proc."""
 
 from __future__ import annotations
 

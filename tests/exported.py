@@ -1,4 +1,4 @@
-"""What havrrpd exports, and what an expression asks for: a query of what is not there shows nothing.
+"""What havrrpd exports, and what an expression asks for: what is not there shows nothing.
 
 The expressions are read by promtool for their grammar; here only the names in them are looked at.
 """

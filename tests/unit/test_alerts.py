@@ -35,7 +35,7 @@ ALERTS = {rule["alert"]: rule for rule in rules("alert")}
 
 
 def known() -> dict[str, Labels]:
-    """What there is, with the recorded series, whose labels are in the first part of their names."""
+    """What there is, and what is recorded, whose labels are in the first part of its name."""
     recorded = {
         rule["record"]: {
             **dict.fromkeys(re.findall(r"vrrp_instance|[a-z]+", rule["record"].split(":")[0]))
@@ -166,7 +166,9 @@ def lasting(alert: str, name: str, minutes: int) -> Case:
 
 
 CASES = (
-    Case("VrrpSplitBrain", "two", (state("MASTER", "1x9"), state("MASTER", "1x9", "b")), (0,), (1,)),
+    Case(
+        "VrrpSplitBrain", "two", (state("MASTER", "1x9"), state("MASTER", "1x9", "b")), (0,), (1,)
+    ),
     Case(
         "VrrpSplitBrain",
         "it moves between two scrapes",
@@ -225,7 +227,12 @@ CASES = (
     ),
     Case("VrrpFault", "it lasts", (state("FAULT", "0 1x20 0x20"),), (0, 5, 22), (6, 21)),
     Case("VrrpFlapping", "six", (promotions("0 1 2 3 4 5 6x30"),), (1, 3, 30), (7, 12)),
-    Case("VrrpFlapping", "four, on two nodes", (promotions("0 1 2x9"), promotions("0 2x9", "b")), (2, 9)),
+    Case(
+        "VrrpFlapping",
+        "four, on two nodes",
+        (promotions("0 1 2x9"), promotions("0 2x9", "b")),
+        (2, 9),
+    ),
     Case(
         "VrrpFlapping",
         "the nodes take turns",
@@ -235,7 +242,11 @@ CASES = (
     Case(
         "VrrpRoundRobin",
         "two nodes had turns",
-        (turns("0 1x60", "a"), turns("0 0 1x60", "b"), problem("gateway_unreachable", "0 1x9 0x60")),
+        (
+            turns("0 1x60", "a"),
+            turns("0 0 1x60", "b"),
+            problem("gateway_unreachable", "0 1x9 0x60"),
+        ),
         (0, 2, 13),
         (4, 10),
     ),
@@ -288,7 +299,9 @@ CASES = (
         (2, 20),
         (4, 12),
     ),
-    Case("HavrrpdDrainedLong", "it lasts", (series("havrrpd_draining", "", "1x300"),), (239,), (240,)),
+    Case(
+        "HavrrpdDrainedLong", "it lasts", (series("havrrpd_draining", "", "1x300"),), (239,), (240,)
+    ),
     Case(
         "HavrrpdConfigReloadFailed",
         "it lasts",
