@@ -83,7 +83,7 @@ def config() -> Iterator[bytes]:
     yield (ROOT / "config/havrrpd.toml").read_bytes()
     for file in sorted(CONFIGS.glob("*.toml")):
         yield file.read_bytes()
-    yield b'[health_check]\ninterval = 1.0\nuplinks = ["eth-ovl"]\n[[router]]\nmatch = "q*"\nfall = 2'
+    yield b'[health_check]\ninterval = 1.0\nuplinks = ["eth-ovl"]\n[[router]]\nmatch = "q*"'
     yield b"a = " + b"[" * 2000
 
 
