@@ -82,7 +82,7 @@ def exported() -> dict[str, Labels]:
                 values = known.setdefault(label, set() if label in _CLOSED else None)
                 if values is not None:
                     values.add(value)
-    return found
+    return {**found}
 
 
 def complaints(expression: str, known: Mapping[str, Labels]) -> Iterator[str]:

@@ -44,4 +44,4 @@ def fuzz(name: str, runs: str, seed: str, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(*sys.argv[1:4], Path(sys.argv[4]))
+    fuzz(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))
