@@ -77,8 +77,13 @@ def start(node: Node, names: Iterable[str], rules: str) -> Process:
 
 def query(node: Node, expression: str) -> dict[str, str]:
     """The value of each instance now; OSError as long as Prometheus does not answer."""
-    result = _asked(node, f"query?query={quote(expression)}")["result"]
-    return {each["metric"]["instance"]: each["value"][1] for each in result}
+    return {each["metric"]["instance"]: each["value"][1] for each in series(node, expression)}
+
+
+def series(node: Node, expression: str) -> list[dict[str, Any]]:
+    """What an expression gives now, as Prometheus' API has it."""
+    result: list[dict[str, Any]] = _asked(node, f"query?query={quote(expression)}")["result"]
+    return result
 
 
 def firing(node: Node) -> frozenset[str]:
@@ -92,7 +97,10 @@ def _asked(node: Node, path: str) -> dict[str, Any]:
     connection.sock = node.inside(lambda: socket.create_connection(("127.0.0.1", PORT), 2.0))
     try:
         connection.request("GET", f"/api/v1/{path}")
-        data: dict[str, Any] = json.loads(connection.getresponse().read())["data"]
+        answer = json.loads(connection.getresponse().read())
     finally:
         connection.close()
+    if answer["status"] != "success":
+        raise LabError(f"Prometheus: {path}: {answer['error']}")
+    data: dict[str, Any] = answer["data"]
     return data
