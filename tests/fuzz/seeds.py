@@ -80,8 +80,10 @@ def replies() -> Iterator[bytes]:
 
 
 def config() -> Iterator[bytes]:
-    yield (ROOT / "config/havrrpd.toml").read_bytes()
-    for file in sorted(CONFIGS.glob("*.toml")):
+    shipped = (ROOT / "config/havrrpd.toml").read_text()
+    keys = "\n".join(re.findall(r"(?m)^(?:#(?=[a-z_]+ = ))?([a-z_]+ = .*|\[.*)$", shipped))
+    yield keys.encode()
+    for file in sorted(CONFIGS.rglob("*.toml")):
         yield file.read_bytes()
     yield b'[health_check]\ninterval = 1.0\nuplinks = ["eth-ovl"]\n[[router]]\nmatch = "q*"'
     yield b"a = " + b"[" * 2000
