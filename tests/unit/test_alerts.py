@@ -124,6 +124,11 @@ def state(word: str, values: str, node: str = "network1") -> tuple[str, str]:
     return series("havrrpd_vrrp_state", f'{ROUTER},vrid="1",state="{word}"', values, node)
 
 
+def elsewhere(one: tuple[str, str]) -> tuple[str, str]:
+    """The same in another job."""
+    return one[0].replace('job="havrrpd"', 'job="havrrpd-other"'), one[1]
+
+
 def problem(name: str, values: str = "1x60") -> tuple[str, str]:
     return series("havrrpd_vrrp_problem", f'{ROUTER},problem="{name}"', values)
 
@@ -174,6 +179,12 @@ CASES = (
         "it moves between two scrapes",
         (state("MASTER", "1 1 1 0x9"), state("MASTER", "0 0 1x9", "b")),
         (0, 1, 2, 3, 4),
+    ),
+    Case(
+        "VrrpSplitBrain",
+        "two routers of one name, on nodes that have nothing to do with each other",
+        (state("MASTER", "1x9"), elsewhere(state("MASTER", "1x9", "b"))),
+        (0, 2, 9),
     ),
     Case("VrrpDuplicateMaster", "heard", (problem("duplicate_master"),), (0,), (1, 9)),
     Case(
