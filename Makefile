@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test lint bench round-robin soak root
+.PHONY: demo test lint bench round-robin soak fuzz root
 
 demo: .venv/.installed $(PROMETHEUS)
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
@@ -30,6 +30,10 @@ round-robin: root .venv/.installed
 # About half an hour: three tests of so many random histories each.
 soak: .venv/.installed
 	@HAVRRPD_HISTORIES=20000 $(PYTHON) -m pytest tests/simulation/test_invariants.py
+
+# About 20 minutes: a million inputs for each decode. `TARGETS=netlink OPTIONS="--seed 7"` for one.
+fuzz: .venv/.installed
+	@$(PYTHON) -m tests.fuzz $(OPTIONS) $(TARGETS)
 
 root:
 	@test "$$(id -u)" = 0 || { echo "This needs root, for network namespaces of its own: sudo make test" >&2; exit 1; }

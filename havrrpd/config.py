@@ -162,7 +162,11 @@ def parse(text: str, source: str) -> Config:
     """Raises ConfigError, its lines beginning with `source`."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(
+            (f"{source}: is not TOML that can be read: too deeply nested",)
+        ) from error
+    except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
         raise ConfigError((f"{source}: is not TOML: {error}",)) from error
     reader = _Reader()
     config = reader.config(document)

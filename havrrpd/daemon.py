@@ -49,6 +49,7 @@ from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
 from havrrpd.serving import Serving, admission
 from havrrpd.steps import Steps
+from havrrpd.usage import usage
 from havrrpd.views.changes import Changes
 from havrrpd.views.history import record
 from havrrpd.views.web.orders import RefusedError
@@ -298,7 +299,9 @@ class Daemon:
             loop_lag=self._lag.histogram(),
             config_reload_successful=self._reload_successful,
             config_reloaded_at=self._reloaded_at,
+            sources=tuple(self._progress()),
             stalled_sources=self._stalled(now),
+            usage=usage(),
         )
 
     def _is_ready(self, now: float) -> bool:
@@ -308,10 +311,12 @@ class Daemon:
             self._ready = listed or now - self._started_at > READY_AFTER
         return self._ready
 
+    def _progress(self) -> dict[str, float]:
+        return {"steps": self._steps.progressed_at, **self._sources.progress()}
+
     def _stalled(self, now: float) -> tuple[str, ...]:
-        progress = {"steps": self._steps.progressed_at, **self._sources.progress()}
         limit = STALLED_AFTER + self._config.discovery.interval
-        return tuple(name for name, at in progress.items() if now - at > limit)
+        return tuple(name for name, at in self._progress().items() if now - at > limit)
 
 
 def _refuse_fixed(old: Config, new: Config) -> None:

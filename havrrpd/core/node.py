@@ -30,6 +30,16 @@ class Counters(Struct, frozen=True):
     web_refused: Mapping[str, int] = field(default_factory=dict)  # by reason
 
 
+class Usage(Struct, frozen=True):
+    """What this process takes of the machine; `started_at` in seconds since the epoch."""
+
+    cpu_seconds: float = 0.0
+    resident_bytes: float = 0.0
+    open_descriptors: float = 0.0
+    most_descriptors: float = 0.0
+    started_at: float = 0.0
+
+
 class Unprotected(Struct, frozen=True, order=True):
     """A router's namespace in which no keepalived runs: there is no state to speak of."""
 
@@ -75,7 +85,9 @@ class Node(Struct, frozen=True):
     loop_lag: Histogram = field(default_factory=Histogram)
     config_reload_successful: bool = True
     config_reloaded_at: float = 0.0  # wall clock
-    stalled_sources: tuple[str, ...] = ()  # sources without progress: not healthy
+    sources: tuple[str, ...] = ()
+    stalled_sources: tuple[str, ...] = ()  # of these, those without progress: not healthy
+    usage: Usage = field(default_factory=Usage)
 
     def wall(self, moment: float) -> float:
         """Seconds since the epoch of a monotonic moment."""

@@ -158,7 +158,7 @@ class Lab:
     def _build_monitor(self) -> None:
         node = self.others[MONITOR] = Node(MONITOR, self.logs)
         connect(self.switch, node, _MONITOR_NUMBER, [Network.MANAGEMENT])
-        prometheus.start(node, self.names)
+        prometheus.start(node, self.names, self.plan.rules)
 
     def _segments(self) -> list[Segment]:
         """Of all projects, each once."""

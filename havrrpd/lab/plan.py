@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import havrrpd
 from havrrpd.lab.keepalived import Vrrp
 from havrrpd.lab.network import Network
 from havrrpd.lab.waiting import LabError
 
 MOST_NODES = 63
+RULES = Path(havrrpd.__file__).parents[1] / "config/prometheus/havrrpd.rules.yml"
 PROJECTS = 2  # of the reference architecture
 # As Neutron writes keepalived.conf.
 NEUTRON: Mapping[str, Any] = {"base_priority": 50, "advert_int": 2, "fifo": False, "lever": False}
@@ -24,7 +27,8 @@ class Plan:
     keepalived.conf has the stanza for havrrpd, `unlevered` names nodes that have no lever in any
     case, `check_script` says whether there is a script that checks the gateway. `delay` is one-way,
     in seconds, on the overlay. With `havrrpd` false only keepalived is started. `health_check` has
-    more keys of that table, `havrrpd_config` is appended to each node's havrrpd.toml.
+    more keys of that table, `havrrpd_config` is appended to each node's havrrpd.toml. `rules` is
+    where Prometheus finds its alerts.
     """
 
     nodes: int = 3
@@ -45,6 +49,7 @@ class Plan:
     health_interval: float = 1.0
     health_check: Mapping[str, object] = field(default_factory=dict)
     havrrpd_config: str = ""
+    rules: str = str(RULES)
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:

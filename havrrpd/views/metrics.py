@@ -101,6 +101,16 @@ class _Families:
         self.unprotected = gauge(
             "havrrpd_unprotected_routers", "Namespaces of routers in which no keepalived runs."
         )
+        self.cpu = counter("process_cpu_seconds", "User and system CPU time, in seconds.")
+        self.memory = gauge("process_resident_memory_bytes", "Resident memory, in bytes.")
+        self.descriptors = gauge("process_open_fds", "Descriptors that are open.")
+        self.most_descriptors = gauge("process_max_fds", "Descriptors that may be open.")
+        self.started_at = gauge("process_start_time_seconds", "When the process started.")
+        self.stalled = gauge(
+            "havrrpd_source_stalled",
+            "Whether the source makes no progress: what it should see is not seen.",
+            labels=("source",),
+        )
         self.overruns = counter(
             "havrrpd_netlink_overruns",
             "Times that the kernel had more to tell than was read, and everything was listed"
@@ -199,6 +209,13 @@ def _add_node(to: _Families, node: Node) -> None:
     to.build.add((escaped(node.version),), 1)
     to.draining.set(node.draining)
     to.unprotected.set(len(node.unprotected))
+    to.cpu.set(node.usage.cpu_seconds)
+    to.memory.set(node.usage.resident_bytes)
+    to.descriptors.set(node.usage.open_descriptors)
+    to.most_descriptors.set(node.usage.most_descriptors)
+    to.started_at.set(node.usage.started_at)
+    for source in node.sources:
+        to.stalled.add((source,), source in node.stalled_sources)
     to.overruns.set(node.counters.netlink_overruns)
     for outcome, count in sorted(node.counters.notify_lines.items()):
         to.lines.add((escaped(outcome),), count)

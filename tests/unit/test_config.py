@@ -26,6 +26,19 @@ def test_a_bad_file_is_refused_with_exactly_this_text(sample: Path) -> None:
     assert str(caught.value) == sample.with_suffix(".txt").read_text(encoding="utf-8").rstrip("\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 5000, "f: is not TOML that can be read: too deeply nested"),
+        ("a = " + "9" * 5000, "f: is not TOML: Exceeds the limit (4300 digits) for integer"),
+    ],
+)
+def test_toml_that_python_can_not_read_is_refused_too(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f")
+    assert str(caught.value).startswith(said)
+
+
 def test_an_empty_file_means_all_defaults() -> None:
     config = parse("", "empty.toml")
     assert config.node.name == socket.gethostname()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -538,7 +539,12 @@ def test_any_text_gives_a_configuration(text: str, consolidated: bool) -> None:
         "{" * 100_000,
         "x" * 1_000_000,
         "include me",
+        "~SEQ(i,1,1000000) " + "a " * 1900,
+        "$A=" + "a " * 1900 + "\n~SEQ(i,1,1000000) $A",
+        "~SEQ(i,1,1000000) " + "{" * 3900,
     ],
 )
 def test_text_that_would_grow_without_end_is_cut_and_counted(text: str) -> None:
+    began = time.process_time()
     assert parse(text, include=lambda pattern: [(pattern, text)]).skipped > 0
+    assert time.process_time() - began < 4.0  # it takes half a second

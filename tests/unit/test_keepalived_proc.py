@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,25 @@ def test_a_process_can_be_called_anything() -> None:
 
 def test_the_effective_user_counts() -> None:
     assert decode_effective_uid("Name:\tUid:\nUid:\t0\t1000\t0\t0\nGid:\t7\t7\t7\t7\n") == 1000
+
+
+@pytest.mark.parametrize(
+    ("decode", "text", "said"),
+    [
+        (
+            decode_stat,
+            "71 (a) S 70",
+            "the stat of a process has more than 2 fields behind its name",
+        ),
+        (decode_effective_uid, "Name:\tUid:\n", "the status of a process has a line Uid:"),
+        (decode_effective_uid, "Uid:\t0\n", "the status of a process has a line Uid:"),
+    ],
+)
+def test_what_the_kernel_does_not_write_is_one_kind_of_error(
+    decode: Callable[[str], object], text: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        decode(text)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from havrrpd.core.model import (
     Transition,
     Verdict,
 )
-from havrrpd.core.node import Counters, Histogram, Node, Unprotected
+from havrrpd.core.node import Counters, Histogram, Node, Unprotected, Usage
 from havrrpd.views.metrics import ROUTERS_A_SLICE, Rendering, render
 
 TEXT = "text/plain"
@@ -46,6 +46,9 @@ def node(*routers: Router) -> Node:
         counters=Counters(2, {"state": 7, "malformed": 1}, {"checksum": 3}, {"client_rate": 4}),
         loop_lag=Histogram(counts=(1, 2, 3, 3, 3, 3, 3, 3, 3, 3), count=4, total_seconds=3.5),
         config_reloaded_at=1_699_999_000.0,
+        sources=("netlink", "notify"),
+        stalled_sources=("notify",),
+        usage=Usage(7.5, 50e6, 30, 1024, 1_699_998_000.0),
     )
 
 
@@ -185,6 +188,13 @@ def test_the_node_as_a_whole_is_shown_without_any_router() -> None:
         "havrrpd_build_info{version=9.9}": 1,
         "havrrpd_draining": 0,
         "havrrpd_unprotected_routers": 1,
+        "process_cpu_seconds_total": 7.5,
+        "process_resident_memory_bytes": 50e6,
+        "process_open_fds": 30,
+        "process_max_fds": 1024,
+        "process_start_time_seconds": 1_699_998_000.0,
+        "havrrpd_source_stalled{source=netlink}": 0,
+        "havrrpd_source_stalled{source=notify}": 1,
         "havrrpd_netlink_overruns_total": 2,
         "havrrpd_notify_lines_total{outcome=malformed}": 1,
         "havrrpd_notify_lines_total{outcome=state}": 7,

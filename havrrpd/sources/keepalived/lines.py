@@ -18,6 +18,7 @@ Include = Callable[[str], Sequence[tuple[str, str]]]
 """The files that an absolute glob pattern (with csh braces) names, in order: (path, text) each."""
 
 MAX_STEPS = 100_000  # lines and replacements: half a second; two macros can ask for any number
+_A_STEP = 64  # characters: a long line takes as many steps as the short ones it could be
 MAX_LINE = 4 * 1024  # keepalived itself reads 1024 at once
 MAX_DEPTH = 64
 
@@ -73,6 +74,7 @@ class Lines:
         """The next line that is not empty, from the innermost source that has one."""
         if self._rest:
             rest, self._rest = self._rest, ""
+            self._steps += 1
             return rest
         while self._frames:
             if self._steps >= MAX_STEPS:
@@ -83,7 +85,7 @@ class Lines:
             if line is None:
                 self._frames.pop()
                 continue
-            self._steps += 1
+            self._steps += 1 + len(line) // _A_STEP
             if frame.directories:
                 line = self._clean(frame, line)
             if line:
@@ -184,7 +186,7 @@ class Lines:
             first = body[0] if body else ""
             line = line[: match.start()] + first + line[match.end() :]
             position = match.start()
-            self._steps += 1
+            self._steps += 1 + len(first) // _A_STEP
             if first.lstrip(_BLANK).startswith("~"):
                 return line
         self.skipped += 1

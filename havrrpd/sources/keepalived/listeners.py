@@ -36,7 +36,10 @@ def link_listeners(proc: Path, pid: int, sockets: dict[int, int]) -> frozenset[i
 
 
 def decode_link_listeners(text: str) -> frozenset[int]:
-    """The inodes of the sockets of /proc/net/netlink that hear of links: protocol 0, group 1."""
+    """The inodes of the sockets of /proc/net/netlink that hear of links: protocol 0, group 1.
+
+    Raises ValueError for what the kernel does not write.
+    """
     rows = (line.split() for line in text.splitlines()[1:])
     return frozenset(
         int(row[9]) for row in rows if len(row) > 9 and row[1] == "0" and int(row[3], 16) & 1

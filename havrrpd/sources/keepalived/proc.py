@@ -54,9 +54,16 @@ class CommandLine:
 
 
 def decode_stat(text: str) -> Stat:
-    """The name is in parentheses, and can hold any character, parentheses too."""
+    """The name is in parentheses, and can hold any character, parentheses too.
+
+    Raises ValueError for what the kernel does not write.
+    """
     opening, closing = text.index("("), text.rindex(")")
     fields = text[closing + 2 :].split()
+    if len(fields) < 20:
+        raise ValueError(
+            f"the stat of a process has more than {len(fields)} fields behind its name"
+        )
     return Stat(text[opening + 1 : closing], fields[0], int(fields[1]), int(fields[19]))
 
 
@@ -79,8 +86,15 @@ def decode_command_line(arguments: Sequence[str]) -> CommandLine:
 
 
 def decode_effective_uid(text: str) -> int:
-    """Of /proc/PID/status: `Uid:` is followed by the real, the effective, the saved one."""
-    return next(int(line.split()[2]) for line in text.splitlines() if line.startswith("Uid:"))
+    """Of /proc/PID/status: `Uid:` is followed by the real, the effective, the saved one.
+
+    Raises ValueError for what the kernel does not write.
+    """
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("Uid:") and len(words) > 2:
+            return int(words[2])
+    raise ValueError("the status of a process has a line Uid:")
 
 
 @dataclass(frozen=True, slots=True)
