@@ -14,16 +14,10 @@ from typing import Self
 
 from havrrpd.lab.process import children
 from havrrpd.lab.waiting import LabError, wait_until
+from tests.system import cgroups
 
 BOOT_LIMIT = 60.0  # seconds; about 2 here
-_CGROUPS = [  # the hierarchies that systemd knows: version 1 with or without 2, or 2 alone
-    path
-    for path in map(Path, ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
-    if (path / "cgroup.procs").exists()
-]
-_UNIFIED = int(Path("/sys/fs/cgroup/cgroup.procs").exists())
-
-# In a cgroup of its own: nspawn makes the container's below the one in which it was started.
+# nspawn makes the container's control groups below the one in which it was started.
 _START = f"""
 for group in $GROUPS_OF_THE_TEST; do
     mkdir "$group"
@@ -32,7 +26,7 @@ done
 mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
 exec systemd-nspawn --quiet --boot --directory "$WORK/root" \\
     --private-network --resolv-conf=off --register=no --keep-unit --console=pipe \\
-    systemd.unified_cgroup_hierarchy={_UNIFIED}
+    systemd.unified_cgroup_hierarchy={int(cgroups.UNIFIED)}
 """
 # Whoever of these dies takes the next one along, down to the container; not so nspawn by itself.
 _ISOLATED = (
@@ -46,12 +40,11 @@ class Container:
 
     def __init__(self, tree: Path, work: Path) -> None:
         self._work = work
-        self._groups = [path / f"havrrpd-test-{os.getpid()}" for path in _CGROUPS]
         self._environment = {
             **os.environ,
             "TREE": str(tree),
             "WORK": str(work),
-            "GROUPS_OF_THE_TEST": " ".join(map(str, self._groups)),
+            "GROUPS_OF_THE_TEST": " ".join(map(str, _groups())),
         }
         self._launcher: subprocess.Popen[bytes] | None = None
         self._init = 0
@@ -64,6 +57,12 @@ class Container:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def add(self, inside: str, text: str) -> None:
+        """A file of its own, before it boots."""
+        path = self._work / "upper" / inside.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
     def boot(self) -> None:
         """Returns when systemd has started all that it starts at boot."""
@@ -78,7 +77,7 @@ class Container:
             )
         try:
             self._init = wait_until(self._booted, BOOT_LIMIT, f"a boot, see {console.name}")
-            self.run("systemctl", "is-system-running", "--wait")
+            self.run("systemctl", "is-system-running", "--wait", check=False)
         except BaseException:
             self.stop()
             raise
@@ -88,7 +87,7 @@ class Container:
         assert self._launcher is not None
         self.run("systemctl", "reboot")
         self._launcher.wait(BOOT_LIMIT)
-        self._remove_groups()
+        cgroups.remove()
         self.boot()
 
     def stop(self) -> None:
@@ -97,7 +96,7 @@ class Container:
             self._launcher.kill()
             self._launcher.wait()
             self._launcher = None
-        self._remove_groups()
+        cgroups.remove()
 
     def run(
         self, *argv: str, check: bool = True, environment: Mapping[str, str] | None = None
@@ -137,17 +136,12 @@ class Container:
                     return pid
         return None
 
-    def _remove_groups(self) -> None:
-        """From the leaves up; the kernel may need a moment until the last process is away."""
-        for group in self._groups:
-            wait_until(lambda group=group: _removed(group), 10.0, f"the end of {group}")
-
 
 _NAMESPACES: Sequence[str] = ("--mount", "--uts", "--ipc", "--net", "--pid")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def _removed(group: Path) -> bool:
-    for directory, _, _ in os.walk(group, topdown=False):
-        os.rmdir(directory)
-    return True
+def _groups() -> list[Path]:
+    """In the hierarchies that systemd has for itself."""
+    own = [path for path in cgroups.hierarchies() if path.name in ("systemd", "unified", "cgroup")]
+    return [path / cgroups.OWN for path in own]
