@@ -405,7 +405,7 @@ def test_keepalived_starts_also_when_havrrpd_can_not(node: Node) -> None:
     node.write(CONFIG, "nonsense")
     node.container.reboot()
     wait_until(lambda: "MASTER" in node.transitions("keepalived"), ELECTION, "a MASTER", 0.3)
-    assert node.show("havrrpd", "SubState") == "auto-restart"
+    wait_until(lambda: node.show("havrrpd", "SubState") == "auto-restart", 10.0, "a failed start")
     node.write(CONFIG, CHECKS)
     start_neutrons_router(node)
     node.steady(HOST, NEUTRON)
