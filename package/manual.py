@@ -139,7 +139,9 @@ def _options(context: click.Context) -> Iterator[str]:
     for parameter in context.command.params:
         record = parameter.get_help_record(context)
         if isinstance(parameter, click.Option) and record is not None:
-            yield from (".TP", f".B {_escaped(record[0])}", _escaped(record[1]))
+            yield from (".TP", f".B {_escaped(record[0])}")
+            if record[1]:
+                yield _escaped(record[1])
 
 
 # --- havrrpd.toml(5) ---
