@@ -1,14 +1,5 @@
-# havrrpd watches the keepalived processes of the machine it runs on, so the container has to see
-# that machine: its processes, its network, its namespaces and the directories it shares with
-# keepalived, which have to be there before keepalived starts. The commands are in README.md; why
-# each of their options is needed:
-#
-#   --pid host               keepalived's processes in /proc, and their pidfds
-#   --network host           network namespaces by their ids, uplinks, the page on 127.0.0.1
-#   --mount ... rslave       /run: FIFOs, levers, and /run/netns. rslave, or a namespace that is
-#                            made later stays invisible inside
-#   --cap-add ...            those of havrrpd.service, which says what each is for
-#   apparmor=unconfined      where AppArmor is on, the default profile forbids /proc/PID/root
+# havrrpd in a container, beside the keepalived processes of the machine that it runs on.
+# docs/install.md has the commands, and why each of their options is needed.
 #
 # root inside: a user without it gets no capabilities by --cap-add, and from 2.4.0 keepalived
 # refuses a FIFO that somebody else than root made. No --privileged, nothing is written to the image.

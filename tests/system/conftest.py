@@ -10,11 +10,9 @@ from tests.system import repository
 
 
 @pytest.fixture(scope="session")
-def deb() -> Path:
-    """The package, by the one command that makes it."""
-    repository.make("deb")
-    (made,) = (repository.ROOT / "dist").glob("havrrpd_*.deb")
-    return made
+def deb(wheels: Path) -> Path:
+    """The package."""
+    return repository.make_deb(wheels)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,10 @@ from tests.system import cgroups
 
 BOOT_LIMIT = 60.0  # seconds; half a second here
 COMMAND_LIMIT = 120.0
+NEEDS = (
+    "No container boots on this machine. systemd-nspawn needs root with every capability, control "
+    "groups and overlay file systems: `make test` can't pass where these are forbidden. It said:\n"
+)
 # nspawn makes the container's control groups below the one in which it was started.
 _START = f"""
 for group in $GROUPS_OF_THE_TEST; do
@@ -132,7 +136,7 @@ class Container:
     def _booted(self) -> int | None:
         assert self._launcher is not None
         if self._launcher.poll() is not None:
-            raise AssertionError((self._work / "console.log").read_text()[-2000:])
+            raise AssertionError(NEEDS + (self._work / "console.log").read_text()[-2000:])
         for nspawn in children(self._launcher.pid):
             for pid in children(nspawn):
                 if Path(f"/proc/{pid}/root/run/systemd/private").exists():

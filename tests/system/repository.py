@@ -14,11 +14,12 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-def make(target: str) -> None:
-    """Run make; what it says is shown when it fails."""
+def make_deb(wheels: Path) -> Path:
+    """By the one command that makes it, of wheels that are there already."""
     environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     done = subprocess.run(
-        ["make", "--no-print-directory", target],
+        ["make", "--no-print-directory", "deb"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -26,6 +27,8 @@ def make(target: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = (ROOT / "dist").glob("havrrpd_*.deb")
+    return made
 
 
 def copy_sources(directory: Path) -> None:
@@ -47,12 +50,19 @@ def download(directory: Path) -> None:
     )
 
 
-def commands_of(heading: str) -> str:
-    """The commands in the README below a heading."""
-    text = (ROOT / "README.md").read_text()
-    found = re.search(rf"^### {re.escape(heading)}\n.*?^```\n(.*?)^```$", text, re.M | re.S)
+def commands_of(heading: str, document: str = "docs/install.md") -> str:
+    """The commands in a document below a heading."""
+    text = (ROOT / document).read_text()
+    found = re.search(rf"^## {re.escape(heading)}\n.*?^```\n(.*?)^```$", text, re.M | re.S)
     assert found is not None, heading
     return found[1]
+
+
+def install_command() -> str:
+    """What the README tells people to do after `make deb`."""
+    making, installing = commands_of("Install", "README.md").splitlines()
+    assert making == "make deb"
+    return installing
 
 
 def project() -> dict[str, Any]:

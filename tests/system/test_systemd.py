@@ -10,247 +10,58 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from havrrpd import capabilities
-from havrrpd.lab.waiting import LabError, wait_until
-from tests.system import debian, repository
-from tests.system.container import Container
+from havrrpd.lab.waiting import wait_until
+from tests.certificates import certificate
+from tests.system import repository
+from tests.system.node import (
+    CHECKS,
+    CONFIG,
+    ELECTION,
+    HOST,
+    HOSTS_CONF_WITH_STANZA,
+    NEUTRON,
+    NEUTRONS_PLACES,
+    Node,
+    prepared,
+)
 
 pytestmark = pytest.mark.root
 
-HOST, NEUTRON = "keepalived", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-NAMESPACE = f"qrouter-{NEUTRON}"
-UNITS = {HOST: "keepalived", NEUTRON: "neutron-keepalived"}  # of their keepalived processes
-CONFIG = "/etc/havrrpd/havrrpd.toml"
 DAC_OVERRIDE = 1  # its bit, capabilities(7); the others are what the doctor looks for
-ELECTION = 10.0  # seconds; Active_Down_Interval is 3.6 here
 WATCHDOG = 10.0  # seconds, havrrpd.service's WatchdogSec
-
-# The container's whole network: it and its upstream gateway on one cable.
-NETWORK = """
-ip netns add upstream
-ip link add ext0 type veth peer name down0 netns upstream
-ip address add 198.51.100.11/24 dev ext0
-ip address add 2001:db8::11/64 dev ext0 nodad
-ip link set ext0 up
-ip -n upstream address add 198.51.100.1/24 dev down0
-ip -n upstream address add 2001:db8::1/64 dev down0 nodad
-ip -n upstream link set down0 up
+AS_A_USER = ("setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups")
+WEB = """
+[web]
+tls_certificate = "/etc/havrrpd/tls/havrrpd.pem"
+tls_key = "/etc/havrrpd/tls/havrrpd.key"
+basic_auth_users = {{ alice = "{hashed}" }}
+max_requests_per_second = 3
 """
-NETWORK_UNIT = """
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh -eux /etc/network-of-the-test.sh
+# Without a password, with a wrong one, with the right one; then more than is allowed.
+READ_OVER_TLS = """
+import base64, http.client, ssl
+for password in ("", "wrong", "right", *[""] * 20):
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", 9912, context=ssl._create_unverified_context()
+    )
+    said = "Basic " + base64.b64encode(f"alice:{password}".encode()).decode()
+    connection.request("GET", "/status", headers={"Authorization": said} if password else {})
+    print(connection.getresponse().status)
+    connection.close()
 """
-KEEPALIVED_NEEDS_IT = """
-[Unit]
-Requires=network-of-the-test.service
-After=network-of-the-test.service
-"""
-NEUTRONS_NETWORK = f"""
-ip netns add {NAMESPACE}
-ip link add qg0 netns {NAMESPACE} type veth peer name down1 netns upstream
-ip -n {NAMESPACE} address add 203.0.113.11/24 dev qg0
-ip -n {NAMESPACE} address add 2001:db8:1::11/64 dev qg0 nodad
-ip -n {NAMESPACE} link set qg0 up
-ip -n {NAMESPACE} link set lo up
-ip -n upstream address add 203.0.113.1/24 dev down1
-ip -n upstream address add 2001:db8:1::1/64 dev down1 nodad
-ip -n upstream link set down1 up
-"""
-# One router is checked by ARP and NDP, the other by ICMP.
-CHECKS = f"""
-[health_check]
-interval = 1.0
-[[router]]
-match = "{HOST}"
-methods = ["arp"]
-gateways = ["198.51.100.1", "2001:db8::1"]
-[[router]]
-match = "{NAMESPACE}"
-methods = ["icmp"]
-gateways = ["203.0.113.1", "2001:db8:1::1"]
-"""
-
-
-# Neutron's router has its FIFO and its lever in a place of another user, who is www-data here.
-OTHERS = "/var/lib/neutron"
-NEUTRONS_PLACES = f"""
-install --directory --owner www-data {OTHERS}
-mkfifo --mode 0600 {OTHERS}/fifo
-chown www-data {OTHERS}/fifo
-"""
-
-
-def keepalived_conf(vrid: int, interface: str, address: str, fifo: str, lever: str) -> str:
-    return f"""
-global_defs {{
-    vrrp_notify_fifo {fifo}
-}}
-track_file havrrpd {{
-    file {lever}
-    weight 1
-    init_file 0
-}}
-vrrp_instance VR_{vrid} {{
-    state BACKUP
-    interface {interface}
-    virtual_router_id {vrid}
-    priority 150
-    nopreempt
-    advert_int 1
-    track_file {{
-        havrrpd
-    }}
-    virtual_ipaddress {{
-        {address}
-    }}
-}}
-"""
-
-
-HOSTS_CONF = keepalived_conf(
-    *(1, "ext0", "198.51.100.100/24"),
-    *(f"/run/havrrpd/notify/{HOST} root", f"/run/havrrpd/levers/{HOST}"),
-)
-NEUTRONS_CONF = keepalived_conf(
-    2, "qg0", "203.0.113.100/24", f"{OTHERS}/fifo www-data", f"{OTHERS}/lever"
-)
-
-
-class Node:
-    """The words in which these tests speak of the container."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        self.run, self.say, self.shell = container.run, container.say, container.shell
-
-    def write(self, path: str, text: str) -> None:
-        self.container.path(path).write_text(text)
-
-    def router(self, router: str) -> dict[str, Any]:
-        shown = self.run("havrrpd", "status", router, "-o", "json", check=False)
-        if not shown.stdout:
-            raise LabError(shown.stderr)
-        found: dict[str, Any] = json.loads(shown.stdout)
-        return found
-
-    def witnesses(self, router: str) -> dict[str, str]:
-        found: dict[str, str] = self.router(router)["instances"][0]["witnesses"]
-        return found
-
-    def steady(self, *routers: str) -> None:
-        """Wait until every witness of each router says MASTER, and its gateways answer.
-
-        The notification is "none" when keepalived has said nothing since havrrpd listens.
-        """
-        for router in routers:
-            wait_until(partial(self._is_steady, router), ELECTION, f"a steady {router}", 0.3)
-
-    def _is_steady(self, name: str) -> bool:
-        router, witnesses = self.router(name), self.witnesses(name)
-        notification = witnesses.pop("notification")
-        seen = (router["state"], router["connectivity"], router["problems"], witnesses)
-        agreed = {"process": "running", "kernel": "all", "wire": "sending"}
-        if seen != ("MASTER", "reachable", [], agreed) or notification not in ("MASTER", "none"):
-            raise LabError(f"{seen} {notification}")
-        return True
-
-    def show(self, unit: str, name: str) -> str:
-        return self.say("systemctl", "show", "--value", "--property", name, unit)
-
-    def pid(self) -> int:
-        """Of havrrpd's process, as the container counts; LabError when there is none."""
-        pid = int(self.show("havrrpd", "MainPID"))
-        if pid == 0:
-            raise LabError("havrrpd does not run")
-        return pid
-
-    def log(self, unit: str = "havrrpd") -> list[str]:
-        """Everything in the journal of this boot."""
-        argv = ("journalctl", "--boot", "--unit", unit, "--output", "cat", "--no-pager")
-        return self.say(*argv).splitlines()
-
-    def events(self) -> list[str]:
-        """The names of the events in havrrpd's own log."""
-        return [json.loads(line)["event"] for line in self.log() if line.startswith("{")]
-
-    def transitions(self, unit: str) -> list[str]:
-        """The states that a keepalived went to since the boot, by its own log."""
-        return re.findall(r"Entering (\w+) STATE", "\n".join(self.log(unit)))
-
-    @contextmanager
-    def keepalived_undisturbed(self) -> Iterator[None]:
-        """Its processes, states and addresses stay; an address's lifetimes show if it went."""
-        before = self._keepalived()
-        yield
-        assert self._keepalived() == before
-
-    @contextmanager
-    def nothing_moves(self) -> Iterator[None]:
-        """That, with the FIFOs and levers, and in the end all is well."""
-        before = self._meeting_places()
-        with self.keepalived_undisturbed():
-            yield
-            self.steady(HOST, NEUTRON)
-        assert self._meeting_places() == before
-
-    def _keepalived(self) -> tuple[object, ...]:
-        pids = [self.show(unit, "MainPID") for unit in UNITS.values()]
-        states = [self.transitions(unit) for unit in UNITS.values()]
-        addresses = self.say("ip", "-oneline", "address", "show", "to", "198.51.100.100")
-        neutrons = ("ip", "-n", NAMESPACE, "-oneline", "address", "show", "to", "203.0.113.100")
-        return pids, states, addresses, self.say(*neutrons)
-
-    def _meeting_places(self) -> str:
-        return self.shell(f"stat --format '%n %i' /run/havrrpd/*/* {OTHERS}/*")
-
-    def fail_over(self, router: str) -> None:
-        """Order it. No other node is there: keepalived is in FAULT for it, then MASTER again."""
-        before = len(self.transitions(UNITS[router]))
-        self.run("havrrpd", "failover", router)
-
-        def over() -> bool:
-            states = self.transitions(UNITS[router])[before:]
-            if states != ["FAULT", "BACKUP", "MASTER"]:
-                raise LabError(f"{states}, {self.log()[-5:]}")
-            return True
-
-        wait_until(over, 2 * ELECTION, f"a failover of {router}", 0.3)
-        self.steady(router)
-        assert self.witnesses(router)["notification"] == "MASTER"
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     work = tmp_path_factory.mktemp("container")
-    container = Container(debian.with_systemd(), work)
-    container.add("/etc/network-of-the-test.sh", NETWORK)
-    container.add("/etc/systemd/system/network-of-the-test.service", NETWORK_UNIT)
-    container.add("/etc/systemd/system/keepalived.service.d/network.conf", KEEPALIVED_NEEDS_IT)
-    container.add("/etc/keepalived/keepalived.conf", HOSTS_CONF)
-    container.add("/etc/keepalived/neutron.conf", NEUTRONS_CONF)
-    with container:
+    with prepared(work) as container:
         yield Node(container)
     shutil.rmtree(work)
-
-
-def start_neutrons_router(node: Node) -> None:
-    """As Neutron does: a namespace, and keepalived in it as a child of somebody else's service."""
-    node.shell(NEUTRONS_NETWORK)
-    node.run(
-        *("systemd-run", "--unit", "neutron-keepalived", "--collect"),
-        *("ip", "netns", "exec", NAMESPACE, "keepalived", "--dont-fork", "--vrrp"),
-        *("--use-file", "/etc/keepalived/neutron.conf"),
-        *("--pid", "/run/neutron.pid", "--vrrp_pid", "/run/neutron-vrrp.pid"),
-    )
 
 
 # --- the package comes ---
@@ -258,14 +69,22 @@ def start_neutrons_router(node: Node) -> None:
 
 def test_the_package_starts_havrrpd_and_leaves_keepalived_alone(node: Node, deb: Path) -> None:
     wait_until(lambda: "MASTER" in node.transitions("keepalived"), ELECTION, "a MASTER", 0.3)
-    before = node.show("keepalived", "MainPID"), node.transitions("keepalived")
-    shutil.copy(deb, node.container.path("/root/havrrpd.deb"))
-    node.run("dpkg", "--force-unsafe-io", "--install", "/root/havrrpd.deb")
+    before = node.hosts_keepalived()
+    shutil.copytree(deb.parent, node.container.path("/root/dist"))
+    node.shell(f"cd /root\n{repository.install_command()}")
     assert node.say("systemctl", "is-active", "havrrpd") == "active"
     assert node.say("systemctl", "is-enabled", "havrrpd") == "enabled"
     assert node.say("dpkg", "--verify", "havrrpd") == ""
-    assert (node.show("keepalived", "MainPID"), node.transitions("keepalived")) == before
-    node.run("systemctl", "reload", "keepalived")  # it found no directories when it started
+    assert node.hosts_keepalived() == before
+
+
+def test_the_steps_beside_plain_keepalived_give_it_the_stanza_and_move_nothing(node: Node) -> None:
+    before = node.hosts_keepalived()
+    stanza = node.say("havrrpd", "keepalived", "stanza", HOST)
+    assert set(stanza.splitlines()) <= set(HOSTS_CONF_WITH_STANZA.splitlines())
+    node.write("/etc/keepalived/keepalived.conf", HOSTS_CONF_WITH_STANZA)
+    node.shell(repository.commands_of("Beside plain keepalived"))
+    assert node.hosts_keepalived() == before
 
 
 def test_the_version_is_everywhere_the_one_of_the_project(node: Node) -> None:
@@ -305,7 +124,7 @@ def test_a_configuration_that_is_good_is_taken_by_reload(node: Node) -> None:
 
 def test_a_namespace_made_later_is_seen_and_entered_under_the_hardening(node: Node) -> None:
     node.shell(NEUTRONS_PLACES)
-    start_neutrons_router(node)
+    node.start_neutrons_router()
     node.steady(HOST, NEUTRON)
     gateways = {
         gateway["address"]: (gateway["verdict"], gateway["method"])
@@ -329,6 +148,39 @@ def test_its_capabilities_are_those_it_needs_and_no_others(node: Node) -> None:
     status = node.container.path(f"/proc/{node.pid()}/status").read_text()
     masks = {int(mask, 16) for mask in re.findall(r"Cap(?:Prm|Eff|Bnd):\s*(\w+)", status)}
     assert masks == {sum(1 << bit for bit in (DAC_OVERRIDE, *capabilities.NEEDED))}
+
+
+def test_the_doctor_finds_nothing_that_would_bite_and_needs_root_to_say_so(node: Node) -> None:
+    found = json.loads(node.say("havrrpd", "doctor", "-o", "json"))
+    levels = {finding["name"]: finding["level"] for finding in found["findings"]}
+    assert set(levels.values()) <= {"note"}, found
+    asked = node.run(*AS_A_USER, "havrrpd", "doctor", "-o", "json", check=False)
+    unseen = {finding["name"] for finding in json.loads(asked.stdout)["findings"]}
+    assert (asked.returncode, unseen >= {"not_root", "socket_denied"}) == (1, True), asked
+
+
+def test_an_order_is_logged_with_who_gave_it(node: Node) -> None:
+    (given, *_) = [json.loads(line) for line in node.log() if '"order.taken"' in line]
+    assert (given["peer_uid"], given["peer_gid"]) == (0, 0)
+    assert given["peer_pid"] > 0
+    refused = node.run(*AS_A_USER, "havrrpd", "drain", check=False)
+    assert (refused.returncode, "permission denied" in refused.stderr) == (1, True)
+
+
+def test_tls_passwords_and_limits_work_under_the_hardening(node: Node, tmp_path: Path) -> None:
+    pair = certificate(tmp_path)
+    node.shell("install --directory --mode 0700 --owner www-data /etc/havrrpd/tls")
+    for file in (pair.certificate, pair.key):
+        shutil.copy(file, node.container.path(f"/etc/havrrpd/tls/{file.name}"))
+    node.shell("chown www-data /etc/havrrpd/tls/*; chmod 0600 /etc/havrrpd/tls/*")
+    hashed = node.shell("echo right | havrrpd config hash-password").strip()
+    node.write(CONFIG, CHECKS + WEB.format(hashed=hashed))
+    node.run("systemctl", "reload", "havrrpd")
+    statuses = node.say("/usr/bin/python3", "-c", READ_OVER_TLS).split()
+    assert statuses[:3] == ["401", "401", "200"]
+    assert "429" in statuses[3:]
+    node.write(CONFIG, CHECKS)
+    node.run("systemctl", "reload", "havrrpd")
 
 
 def test_a_configuration_that_is_bad_makes_reload_fail_and_changes_nothing(node: Node) -> None:
@@ -362,7 +214,7 @@ def test_stop_and_start_move_no_router(node: Node) -> None:
 def test_an_upgrade_restarts_havrrpd_and_moves_no_router(node: Node) -> None:
     with node.nothing_moves():
         pid = node.pid()
-        node.run("dpkg", "--force-unsafe-io", "--install", "/root/havrrpd.deb")
+        node.shell("dpkg --install /root/dist/*.deb")
         assert node.pid() != pid
         assert node.container.path(CONFIG).read_text() == CHECKS
 
@@ -407,7 +259,7 @@ def test_keepalived_starts_also_when_havrrpd_can_not(node: Node) -> None:
     wait_until(lambda: "MASTER" in node.transitions("keepalived"), ELECTION, "a MASTER", 0.3)
     wait_until(lambda: node.show("havrrpd", "SubState") == "auto-restart", 10.0, "a failed start")
     node.write(CONFIG, CHECKS)
-    start_neutrons_router(node)
+    node.start_neutrons_router()
     node.steady(HOST, NEUTRON)
 
 
@@ -427,16 +279,16 @@ def test_purge_leaves_nothing_but_what_the_next_boot_removes(node: Node) -> None
     with node.keepalived_undisturbed():
         node.run("dpkg", "--purge", "havrrpd")
     left = node.shell("find / -xdev -name '*havrrpd*'; find /run -name '*havrrpd*'").split()
-    assert set(left) == {"/root/havrrpd.deb", "/run/havrrpd"}
+    assert {path for path in left if not path.startswith("/root/")} == {"/run/havrrpd"}
 
 
-def test_the_readmes_steps_with_pip_lead_to_the_same_service(node: Node, wheels: Path) -> None:
+def test_the_steps_from_source_lead_to_the_same_service(node: Node, wheels: Path) -> None:
     root = node.container.path("/root")
     shutil.copytree(wheels, root / "wheels")
     repository.copy_sources(root / "havrrpd")
     with node.keepalived_undisturbed():
         node.shell(
-            f"cd /root/havrrpd\n{repository.commands_of('pip and systemd')}",
+            f"cd /root/havrrpd\n{repository.commands_of('From source, with systemd')}",
             {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/root/wheels"},
         )
         node.write(CONFIG, CHECKS)
