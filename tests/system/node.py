@@ -220,20 +220,22 @@ class Node:
     def _meeting_places(self) -> str:
         return self.shell(f"stat --format '%n %i' /run/havrrpd/*/* {OTHERS}/*")
 
-    def fail_over(self, router: str) -> None:
+    def fail_over(self, *routers: str) -> None:
         """Order it. No other node is there: keepalived is in FAULT for it, then MASTER again."""
-        before = len(self.transitions(UNITS[router]))
-        self.run("havrrpd", "failover", router)
+        before = {router: len(self.transitions(UNITS[router])) for router in routers}
+        for router in routers:
+            self.run("havrrpd", "failover", router)
 
-        def over() -> bool:
-            states = self.transitions(UNITS[router])[before:]
+        def over(router: str) -> bool:
+            states = self.transitions(UNITS[router])[before[router] :]
             if states != ["FAULT", "BACKUP", "MASTER"]:
                 raise LabError(f"{states}, {self.log()[-5:]}")
             return True
 
-        wait_until(over, 2 * ELECTION, f"a failover of {router}", 0.3)
-        self.steady(router)
-        assert self.witnesses(router)["notification"] == "MASTER"
+        for router in routers:
+            wait_until(partial(over, router), 2 * ELECTION, f"a failover of {router}", 0.3)
+            self.steady(router)
+            assert self.witnesses(router)["notification"] == "MASTER"
 
 
 def prepared(work: Path) -> Container:
@@ -244,5 +246,4 @@ def prepared(work: Path) -> Container:
     container.add("/etc/systemd/system/keepalived.service.d/network.conf", KEEPALIVED_NEEDS_IT)
     container.add("/etc/keepalived/keepalived.conf", HOSTS_CONF)
     container.add("/etc/keepalived/neutron.conf", NEUTRONS_CONF_WITH_STANZA)
-    container.add("/etc/dpkg/dpkg.cfg.d/quick", "force-unsafe-io\n")
     return container
