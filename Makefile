@@ -73,7 +73,7 @@ $(PROMETHEUS): .venv/.packages
 	@$(call install,$(PACKAGES))
 	@mkdir -p .venv && touch $@
 
-# These bring no service that starts: systemd-machined and podman's wait until somebody calls them.
+# Of these Debian starts podman's socket and its timer, which wait until somebody has containers.
 .venv/.test-packages: Makefile
 	@$(call install,$(TEST_PACKAGES))
 	@mkdir -p .venv && touch $@
