@@ -22,13 +22,16 @@ NEEDS = (
     "No container boots on this machine. systemd-nspawn needs root with every capability, control "
     "groups and overlay file systems: `make test` can't pass where these are forbidden. It said:\n"
 )
-# nspawn makes the container's control groups below the one in which it was started.
+# nspawn makes the container's control groups below the one in which it was started. "volatile": a
+# stop does not wait for the disk; after one the kernel wants that directory removed.
 _START = f"""
 for group in $GROUPS_OF_THE_TEST; do
     mkdir "$group"
     echo $$ > "$group/cgroup.procs"
 done
-mount -t overlay overlay -o "lowerdir=$TREE,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
+rm -rf "$WORK/work/work/incompat"
+mount -t overlay overlay "$WORK/root" \\
+    -o "lowerdir=$TREE,upperdir=$WORK/upper,workdir=$WORK/work,volatile"
 exec systemd-nspawn --quiet --boot --directory "$WORK/root" \\
     --private-network --resolv-conf=off --register=no --keep-unit --console=pipe \\
     systemd.unified_cgroup_hierarchy={int(cgroups.UNIFIED)}
