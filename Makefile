@@ -27,12 +27,12 @@ lint: .venv/.installed
 
 # dist/havrrpd-VERSION-py3-none-any.whl; setuptools leaves in build/ what it once put there.
 wheel: .venv/.installed
-	@rm -rf build dist
+	@rm -rf build
 	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 # dist/havrrpd_VERSION_ARCH.deb, for the Debian that it is made on.
-deb: wheel
-	@package/deb/build dist/*.whl
+deb: .venv/.packages
+	@package/deb/build
 
 # The man pages and the completion, after a change of the commands or of config/havrrpd.toml.
 manual: .venv/.installed
