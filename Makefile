@@ -31,7 +31,8 @@ wheel: .venv/.installed
 	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 # dist/havrrpd_VERSION_ARCH.deb, for the Debian that it is made on.
-deb: .venv/.packages
+deb:
+	@$(call install,python3-venv)
 	@package/deb/build
 
 # The man pages and the completion, after a change of the commands or of config/havrrpd.toml.
