@@ -50,7 +50,7 @@ The configuration, havrrpd.toml(5). Without it all defaults hold.
 Where keepalived and havrrpd meet. They have to be there before keepalived starts.
 .TP
 .I /var/lib/havrrpd
-Whether the node is drained.
+Whether the node is drained, and its history.
 .SH SEE ALSO
 havrrpd.toml(5), keepalived(8), keepalived.conf(5)
 """
