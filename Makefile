@@ -2,22 +2,42 @@
 # What is missing is installed once; the stamps in .venv make a second run fast.
 
 PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl python3-venv
+# For the tests alone: a Debian that boots in a container, an image, the look at the man pages.
+TEST_PACKAGES := debootstrap systemd-container podman groff-base
 PYTHON := .venv/bin/python
 PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test lint bench round-robin soak fuzz root
+.PHONY: demo test test-system lint wheel deb manual bench round-robin soak fuzz root
 
 demo: .venv/.installed $(PROMETHEUS)
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
 
-test: root lint $(PROMETHEUS)
+test: root lint $(PROMETHEUS) .venv/.test-packages
 	@$(PYTHON) -m pytest
+
+# A part of `make test`: real systemd, the package, the image.
+test-system: root .venv/.installed .venv/.test-packages
+	@$(PYTHON) -m pytest tests/system
 
 lint: .venv/.installed
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+
+# dist/havrrpd-VERSION-py3-none-any.whl; setuptools leaves in build/ what it once put there.
+wheel: .venv/.installed
+	@rm -rf build
+	@$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+
+# dist/havrrpd_VERSION_ARCH.deb, for the Debian that it is made on.
+deb:
+	@$(call install,python3-venv)
+	@package/deb/build
+
+# The man pages and the completion, after a change of the commands or of config/havrrpd.toml.
+manual: .venv/.installed
+	@$(PYTHON) -m package.manual
 
 # About half an hour: writes docs/benchmarks.md. Neutron's monitors are fetched from PyPI once.
 bench: root .venv/.installed
@@ -55,7 +75,15 @@ $(PROMETHEUS): .venv/.packages
 # Debian starts services that it installs. keepalived.service has ConditionFileNotEmpty on
 # /etc/keepalived/keepalived.conf, which a fresh install has not, so nothing runs on this machine.
 .venv/.packages: Makefile
-	@missing=; for package in $(PACKAGES); do \
+	@$(call install,$(PACKAGES))
+	@mkdir -p .venv && touch $@
+
+# Of these Debian starts podman's socket and its timer, which wait until somebody has containers.
+.venv/.test-packages: Makefile
+	@$(call install,$(TEST_PACKAGES))
+	@mkdir -p .venv && touch $@
+
+install = missing=; for package in $(1); do \
 		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
 			|| missing="$$missing $$package"; \
 	done; \
@@ -64,4 +92,3 @@ $(PROMETHEUS): .venv/.packages
 		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends $$missing >/dev/null || exit 1; \
 	fi
-	@mkdir -p .venv && touch $@
