@@ -1,12 +1,12 @@
 # Everything from a clean clone on Debian 12. `make demo` to see it, `make test` to check it.
 # What is missing is installed once; the stamps in .venv make a second run fast.
 
-PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl python3-venv
+PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl libfaketime python3-venv
 PYTHON := .venv/bin/python
 PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test lint bench round-robin soak root
+.PHONY: demo test lint bench round-robin histories soak root
 
 demo: .venv/.installed $(PROMETHEUS)
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
@@ -28,8 +28,12 @@ round-robin: root .venv/.installed
 	@$(PYTHON) -m tests.bench.round_robin $(OPTIONS)
 
 # About half an hour: three tests of so many random histories each.
-soak: .venv/.installed
+histories: .venv/.installed
 	@HAVRRPD_HISTORIES=20000 $(PYTHON) -m pytest tests/simulation/test_invariants.py
+
+# MINUTES=30, SEED=1: random faults of docs/faults.md on fifty routers with real keepalived.
+soak: root .venv/.installed
+	@$(PYTHON) -m tests.soak.run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 root:
 	@test "$$(id -u)" = 0 || { echo "This needs root, for network namespaces of its own: sudo make test" >&2; exit 1; }
