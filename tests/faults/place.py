@@ -125,6 +125,17 @@ class Place:
     def send_child(self, number: signal.Signals) -> None:
         send(self.child(), number)
 
+    def wait_between_adverts(self) -> None:
+        """Until another node heard the last advert of this one half an interval ago."""
+        other = next(name for name in self.lab.names if name != self.name)
+
+        def between() -> bool:
+            (instance,) = self.lab.node(other).status(self.router.id)["instances"]
+            ago = [heard["last_heard_seconds"] for heard in instance["masters_heard"]]
+            return bool(ago) and 0.4 < min(ago) / self.lab.plan.advert_int < 0.8
+
+        wait_until(between, 5.0, f"half an interval between two adverts of {self.name}")
+
     def start_keepalived(self) -> None:
         self.lab.start_keepalived(self.name, self.number)
 

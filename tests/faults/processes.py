@@ -12,7 +12,10 @@ from tests.faults.registry import fault
 
 @fault("child_killed")
 def child_killed(place: Place) -> Iterator[None]:
-    place.send_child(signal.SIGKILL)  # the main process starts another one
+    """Between two adverts: the main process starts another one, which is behind the others."""
+    place.wait_between_adverts()
+    place.begins()
+    place.send_child(signal.SIGKILL)
     yield
 
 

@@ -29,8 +29,9 @@ PROCESSES = (
         CALM,
         "keepalived's main process starts another child at once, which clears the addresses",
         FOUND,
-        note="The transition to STOPPED, `keepalived_died`, is in the history and the counters; the"
-        " new child is there before anybody can look.",
+        note="The transition to STOPPED, `keepalived_died`, is in the log and the counters; the new"
+        " child is there before anybody can look. Killed right behind an advert, when the others"
+        " have just begun to wait, the same node can become MASTER again.",
     ),
     Row(
         "main_killed",
