@@ -43,6 +43,7 @@ def _clock_set(place: Place, seconds: int) -> Iterator[None]:
     yield
     offset.write_text("+0\n")
     _wait_shifted(place, before)
+    assert place.havrrpd.running
     place.ends()
     place.lab.stop_havrrpd(place.name)
     place.lab.start_havrrpd(place.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -67,7 +68,7 @@ class Stage:
         _, well = self.expecting.well(row.again, time.monotonic(), self.lab.holders)
         took.append(f"{well:.2f} of {row.again}, right again")
         until = min(place.ended, mending if row.moves_when_mended else time.monotonic())
-        seen = self._seen(place, until, self._ended(logs))
+        seen = self._seen(place, until, self._ended(logs, place))
         for never in row.never:
             found = violation(never, seen)
             assert found is None, f"{row.name}: never {never}: {found}"
@@ -100,11 +101,13 @@ class Stage:
     def _logs(self) -> dict[str, tuple[int, int]]:
         return {n: (p.pid, p.log.stat().st_size) for n, p in self.lab.havrrpd.items()}
 
-    def _ended(self, before: dict[str, tuple[int, int]]) -> list[str]:
+    def _ended(self, before: dict[str, tuple[int, int]], place: Place) -> list[str]:
+        """After `place.ended` the fault itself may start another havrrpd."""
         found = []
         for name, (pid, size) in before.items():
             havrrpd = self.lab.havrrpd[name]
-            if havrrpd.pid != pid or not havrrpd.running:
+            restarted = name == place.name and place.ended < inf
+            if not restarted and (havrrpd.pid != pid or not havrrpd.running):
                 found.append(f"havrrpd of {name} ended")
             with havrrpd.log.open() as log:
                 log.seek(size)
