@@ -2,13 +2,13 @@
 # What is missing is installed once; the stamps in .venv make a second run fast.
 
 PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl python3-venv
-# For the tests alone: a Debian that boots in a container, an image, the look at the man pages.
-TEST_PACKAGES := debootstrap systemd-container podman groff-base
+# For the tests alone: a Debian that boots in a container, an image, man pages, another clock.
+TEST_PACKAGES := debootstrap systemd-container podman groff-base libfaketime
 PYTHON := .venv/bin/python
 PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test test-system lint wheel deb manual bench round-robin soak fuzz root
+.PHONY: demo test test-system lint wheel deb manual bench round-robin histories soak fuzz root
 
 demo: .venv/.installed $(PROMETHEUS)
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
@@ -16,7 +16,7 @@ demo: .venv/.installed $(PROMETHEUS)
 test: root lint $(PROMETHEUS) .venv/.test-packages
 	@$(PYTHON) -m pytest
 
-# A part of `make test`: real systemd, the package, the image.
+# A part of `make test`: real systemd, the package, the image, every fault.
 test-system: root .venv/.installed .venv/.test-packages
 	@$(PYTHON) -m pytest tests/system
 
@@ -48,12 +48,16 @@ round-robin: root .venv/.installed
 	@$(PYTHON) -m tests.bench.round_robin $(OPTIONS)
 
 # About half an hour: three tests of so many random histories each.
-soak: .venv/.installed
+histories: .venv/.installed
 	@HAVRRPD_HISTORIES=20000 $(PYTHON) -m pytest tests/simulation/test_invariants.py
 
 # About 20 minutes: a million inputs for each decode. `TARGETS=netlink OPTIONS="--seed 7"` for one.
 fuzz: .venv/.installed
 	@$(PYTHON) -m tests.fuzz $(OPTIONS) $(TARGETS)
+
+# MINUTES=30, SEED=1: random faults of docs/faults.md on fifty routers with real keepalived.
+soak: root .venv/.installed .venv/.test-packages
+	@$(PYTHON) -m tests.soak.run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 root:
 	@test "$$(id -u)" = 0 || { echo "This needs root, for network namespaces of its own: sudo make test" >&2; exit 1; }

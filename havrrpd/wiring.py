@@ -10,6 +10,7 @@ import structlog
 
 from havrrpd.config import Config
 from havrrpd.core.messages import (
+    AddressRemoved,
     Event,
     KeepalivedAbsent,
     KeepalivedEnded,
@@ -138,8 +139,10 @@ class Sources:
     def _of_kernel(self, watched: str, event: Event) -> None:
         if watched == NODE:
             self._uplinks.heard(event)
-        else:
-            self._emit(watched, event)
+            return
+        if isinstance(event, AddressRemoved):  # maybe by the successor of one that just died
+            self._keepalived.notice_deaths()
+        self._emit(watched, event)
 
     def _watch_node(self, wanted: bool) -> None:
         if wanted:

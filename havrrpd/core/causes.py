@@ -39,7 +39,7 @@ def _of_promotion(router: Router, instance: Instance, now: float) -> Cause:
     if instance.state is State.INIT:
         return Cause.STARTED
     if now - evidence.master_heard < 2 * config.advert_int:
-        return Cause.PREEMPTED if evidence.master_lower else Cause.UNKNOWN
+        return Cause.PREEMPTED if evidence.master_lower and config.preempt else Cause.UNKNOWN
     heard_since_start = evidence.master_heard > evidence.process_started
     starting = evidence.process_started + config.active_down_interval + FRESH
     if now < starting and not heard_since_start:
@@ -54,6 +54,9 @@ def _of_fault(router: Router, instance: Instance, now: float) -> Cause:
         return Cause.LINK_DOWN
     if instance.state is State.INIT:
         return Cause.STARTED
+    removed = _fresh(router, instance.evidence.address_removed, now)
+    if removed and not _has_own_address(router, instance):
+        return Cause.ADDRESS_REMOVED
     return _carried_on(router, instance, now)
 
 
@@ -79,6 +82,15 @@ def _resignation(router: Router, instance: Instance, now: float) -> Cause | None
     election = router.election
     ours = election.phase is Phase.RESIGNING or _fresh(router, election.resigned_at, now)
     return election.cause if ours and instance.state is not State.INIT else None
+
+
+def _has_own_address(router: Router, instance: Instance) -> bool:
+    """Whether its interface has one that is not virtual: else there is none to send from."""
+    config = instance.config
+    virtual = {(v.interface, v.address) for v in config.virtual_addresses}
+    families = {v.address.version for v in config.virtual_addresses if not v.excluded}
+    own = (a for interface, a in router.addresses - virtual if interface == config.interface)
+    return any(address.version in families for address in own)
 
 
 def _carried_on(router: Router, instance: Instance, now: float) -> Cause:

@@ -73,6 +73,7 @@ def observe(router: Router, event: Event, now: float) -> Router:
             return _virtual(added, interface, address, lambda i, v: _added(i, v, now))
         case AddressRemoved(interface, address):
             removed = replace(router, addresses=router.addresses - {(interface, address)})
+            removed = _each(removed, lambda i: _own_removed(i, interface, address, now))
             return _virtual(removed, interface, address, lambda i, v: _removed(i, v, now))
         case UplinksChanged(down):
             changed = replace(router, uplinks_down=down)
@@ -212,11 +213,23 @@ def _added(instance: Instance, virtual: VirtualAddress, now: float) -> Instance:
 
 
 def _removed(instance: Instance, virtual: VirtualAddress, now: float) -> Instance:
-    evidence = instance.evidence
     if instance.state is State.MASTER:
-        evidence = replace(evidence, address_removed=now)
-    present = instance.present - {virtual}
-    return replace(instance, present=present, evidence=evidence, kernel_at=now)
+        instance = _with_address_removed(instance, now)
+    return replace(instance, present=instance.present - {virtual}, kernel_at=now)
+
+
+def _own_removed(instance: Instance, interface: str, address: IPInterface, now: float) -> Instance:
+    """An address that the node has there itself, to send adverts from."""
+    config = instance.config
+    if interface != config.interface or any(
+        (v.interface, v.address) == (interface, address) for v in config.virtual_addresses
+    ):
+        return instance
+    return _with_address_removed(instance, now)
+
+
+def _with_address_removed(instance: Instance, now: float) -> Instance:
+    return replace(instance, evidence=replace(instance.evidence, address_removed=now))
 
 
 def _advert(router: Router, event: AdvertSent | AdvertHeard, now: float) -> Router:

@@ -22,7 +22,7 @@ def get_json(unix_socket: Path, path: str, timeout: float) -> dict[str, Any]:
 
 def get(unix_socket: Path, path: str, timeout: float) -> bytes:
     """GET; raises OSError when nobody answers, LabError for any answer but a good one."""
-    connection = _UnixConnection(unix_socket, timeout)
+    connection = UnixConnection(unix_socket, timeout)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -36,7 +36,9 @@ def get(unix_socket: Path, path: str, timeout: float) -> bytes:
     return body
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """It stays open from one request to the next."""
+
     def __init__(self, unix_socket: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._unix_socket = unix_socket

@@ -174,11 +174,13 @@ def _notification(router: Router, instance: Instance) -> str:
 
 
 def wire(node: Node, router: Router, instance: Instance) -> Wire:
-    """An advert counts for three intervals, as the protocol has it; a priority-0 one ends it."""
+    """An advert counts for three intervals, as the protocol has it; what ends the role ends it."""
     if not router.wire_watched:
         return UNWATCHED
     sent_lately = node.now - instance.last_sent <= 3 * instance.config.advert_int
-    if sent_lately and instance.evidence.own_resigned < instance.last_sent:
+    is_backup = instance.state is State.BACKUP
+    left = max(instance.evidence.own_resigned, instance.since if is_backup else 0.0)
+    if sent_lately and left < instance.last_sent:
         return "sending"
     heard = any(node.now - m.last_heard <= 3 * m.advert_int for m in instance.masters)
     return "hearing" if heard else "silent"

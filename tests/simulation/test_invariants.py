@@ -1,6 +1,6 @@
 """The six invariants of the design over random histories; a failing one is shrunk and printed.
 
-Always the same ones, but `make soak` plays many others: HAVRRPD_HISTORIES for each test.
+Always the same ones, but `make histories` plays many others: HAVRRPD_HISTORIES for each test.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.simulation.world import scenario_of
 HISTORIES = os.environ.get("HAVRRPD_HISTORIES")
 many = settings(
     max_examples=int(HISTORIES or "1500"),
-    derandomize=not HISTORIES,  # what CI says depends on the change alone; a soak looks for more
+    derandomize=not HISTORIES,  # what CI says depends on the change alone
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -1,9 +1,12 @@
 """How the witnesses of an instance make its state, its problems and the causes of its moves."""
 
+from ipaddress import ip_interface
+
 import pytest
 from msgspec.structs import replace
 
 from havrrpd.core.messages import (
+    AddressAdded,
     AddressRemoved,
     AdvertHeard,
     DeadlinePassed,
@@ -111,6 +114,26 @@ def test_a_virtual_address_taken_away_is_the_cause_of_what_follows() -> None:
     driven = Driven().as_master()
     driven.feed(*Driven.removing(), StateNotified("VR_1", Word.BACKUP, 150), at=20.0)
     assert driven.transitions == [moved(State.MASTER, State.BACKUP, Cause.ADDRESS_REMOVED)]
+
+
+def test_an_interface_that_lost_its_own_address_is_a_fault_caused_by_that() -> None:
+    own = AddressAdded("ha-1", ip_interface("169.254.192.1/18"))
+    gone = AddressRemoved("ha-1", ip_interface("169.254.192.1/18"))
+    driven = Driven().as_backup().feed(own)
+    driven.feed(gone, StateNotified("VR_1", Word.FAULT, 150), at=20.0)
+    assert driven.transitions == [moved(State.BACKUP, State.FAULT, Cause.ADDRESS_REMOVED)]
+
+
+def test_a_fault_in_which_only_virtual_addresses_went_is_not_caused_by_that() -> None:
+    own = AddressAdded("ha-1", ip_interface("169.254.192.1/18"))
+    driven = Driven().as_master().feed(own).fault()
+    assert driven.transitions == [moved(State.MASTER, State.FAULT, Cause.UNKNOWN)]
+
+
+def test_a_master_that_keepalived_does_not_accept_is_not_preempted_under_nopreempt() -> None:
+    driven = Driven().as_backup()
+    driven.hear(100, at=1.0).promote()
+    assert driven.transitions == [moved(State.BACKUP, State.MASTER, Cause.UNKNOWN)]
 
 
 def test_a_killed_keepalived_leaves_orphaned_addresses() -> None:

@@ -278,6 +278,13 @@ def test_a_backup_that_hears_a_master_is_hearing() -> None:
     }
 
 
+def test_a_backup_that_just_gave_in_to_another_master_is_not_sending_any_more() -> None:
+    instance = replace(MASTER, state=State.BACKUP, since=NOW - 0.5, masters=(PEER,))
+    shown = witnesses(ROUTER, instance)
+    assert isinstance(shown, dict)
+    assert shown["wire"] == "hearing"
+
+
 def test_a_master_heard_long_ago_is_silence() -> None:
     old = replace(PEER, last_heard=NOW - 6.1)
     shown = router_status(

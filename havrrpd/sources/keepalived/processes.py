@@ -108,6 +108,16 @@ class Keepalived:
         """The namespaces of Neutron's routers in which no keepalived runs, sorted."""
         return self._unprotected.found
 
+    def notice_deaths(self) -> None:
+        """Emit now what has ended by now, so that it comes ahead of what followed from it."""
+        for pidfd, router in self._pidfds.collect():
+            if router.main is not None and router.main.pidfd == pidfd:
+                _log.info("keepalived.main_ended", router=router.id, pid=router.main.pid)
+                router.main = None
+            elif router.process is not None and router.process.pidfd == pidfd:
+                self._end(router, router.process)
+            self._hurry()
+
     @property
     def explicit(self) -> tuple[ExplicitRouter, ...]:
         """The routers that the configuration names. One that is no longer named stays if it ran."""
@@ -134,7 +144,7 @@ class Keepalived:
             while True:
                 self.progressed_at = time.monotonic()
                 self._woken.clear()
-                self._notice_deaths()
+                self.notice_deaths()
                 if time.monotonic() >= self._due:
                     self._due = time.monotonic() + self._next_delay()
                     await self._scan()
@@ -147,15 +157,6 @@ class Keepalived:
             self._pidfds.close()
 
     # --- deaths ---
-
-    def _notice_deaths(self) -> None:
-        for pidfd, router in self._pidfds.collect():
-            if router.main is not None and router.main.pidfd == pidfd:
-                _log.info("keepalived.main_ended", router=router.id, pid=router.main.pid)
-                router.main = None
-            elif router.process is not None and router.process.pidfd == pidfd:
-                self._end(router, router.process)
-            self._hurry()
 
     def _end(self, router: KnownRouter, process: Process) -> None:
         router.process = None

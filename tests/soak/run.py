@@ -1,0 +1,113 @@
+"""`make soak`: random faults of the matrix on fifty routers with real keepalived, all the time.
+
+At the end, at rest: no leak, all states right, and every counter equal to what was done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+import havrrpd
+from havrrpd.lab.daemon import CONFIG, configuration
+from havrrpd.lab.lab import Lab
+from havrrpd.lab.plan import Plan
+from tests.faults.words import Limit
+from tests.soak.driver import Driver
+from tests.soak.observed import COUNT
+from tests.soak.overview import Overview
+from tests.soak.usage import Usage, growth, leaks, usage
+
+ROUTERS = 50  # on two nodes: a keepalived takes one of root's 128 inotify instances
+WORKERS = 4
+WARM_UP = 0.25  # of the time, ahead of what is measured
+REST = Limit(60.0)
+SPARED = "network1"
+LOG = '[log]\nlevel = "debug"\n'  # which says what vanished from /proc
+
+
+class Soak:
+    def __init__(self, lab: Lab, seconds: float, seed: int) -> None:
+        self._lab = lab
+        self._seconds = seconds
+        self._used: list[Usage] = []
+        self._ended = threading.Event()
+        self._overview = Overview(lab)
+        self._driver = Driver(lab, self._overview, seed, SPARED)
+
+    def run(self) -> list[str]:
+        """What was wrong."""
+        with self._overview:
+            self._driver.opens()
+            print(f"{ROUTERS} routers are right on two nodes", flush=True)
+            measuring = threading.Thread(target=self._measure)
+            measuring.start()
+            try:
+                self._driver.run(self._seconds * WARM_UP, WORKERS)
+                self._rest()
+                before = self._usage()
+                self._used.clear()
+                print(f"after the warm-up: {before}", flush=True)
+                self._driver.run(self._seconds * (1 - WARM_UP), WORKERS)
+                self._rest()
+                after = self._usage()
+                print(f"at the end: {after}", flush=True)
+            finally:
+                self._ended.set()
+                measuring.join()
+        print(f"memory: {growth(self._used):+.2f} MB an hour, of {len(self._used)} looks")
+        done = self._driver.done
+        print(f"{done.total()} faults: {', '.join(f'{n} {w}' for w, n in done.most_common())}")
+        return [*self._driver.wrong, *leaks(self._used, before, after)]
+
+    def _rest(self) -> None:
+        """All is right, and nothing else was counted than what was done."""
+        if not self._driver.wrong:
+            self._driver.all_well(REST)
+        self._driver.wrong += self._driver.differences()
+
+    def _measure(self) -> None:
+        while not self._ended.wait(2.0):
+            self._used.append(self._usage())
+
+    def _usage(self) -> Usage:
+        tasks = int(self._lab.node(SPARED).path(str(COUNT)).read_text() or 0)
+        return usage(time.monotonic(), self._lab.havrrpd[SPARED].pid, tasks)
+
+
+def start_observed(lab: Lab) -> None:
+    """havrrpd of the spared node again, with one that counts its tasks."""
+    lab.stop_havrrpd(SPARED)
+    node = lab.node(SPARED)
+    node.path(CONFIG).write_text(configuration(SPARED, lab.plan))
+    lab.havrrpd[SPARED] = node.start(
+        [sys.executable, "-m", "tests.soak.observed", "run", "--config", CONFIG],
+        log=f"{SPARED}-havrrpd.log",
+        environment={"PYTHONPATH": str(Path(havrrpd.__file__).parents[1])},
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    options = parser.parse_args()
+    print(f"seed {options.seed}, {options.minutes:g} minutes", flush=True)
+    plan = Plan(nodes=2, routers=ROUTERS, havrrpd_config=LOG)
+    with Lab(plan, keep_logs=True) as lab:
+        start_observed(lab)
+        wrong = Soak(lab, options.minutes * 60, options.seed).run()
+        if wrong:
+            print("\n".join(f"WRONG: {line}" for line in wrong))
+            print(f"the logs are in {lab.logs}")
+            raise SystemExit(1)
+    print("nothing leaked, all states are right, every counter is what was done")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
