@@ -1,7 +1,8 @@
 # Everything from a clean clone on Debian 12. `make demo` to see it, `make test` to check it.
 # What is missing is installed once; the stamps in .venv make a second run fast.
 
-PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl python3-venv
+PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl python3-venv \
+	chromium fonts-dejavu-core
 PYTHON := .venv/bin/python
 PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

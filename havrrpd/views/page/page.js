@@ -1,70 +1,292 @@
+// The page: what is heard goes into the model, and what follows from it onto the screen.
+
+import { go, wanted } from "./address.js";
+import { h, morph } from "./dom.js";
+import { HISTORY, clockAhead, follow, read } from "./live.js";
+import { BAD, Model, counts } from "./model.js";
+import { panelView, unprotectedView } from "./panel.js";
+import { Table } from "./table.js";
+import { Timeline } from "./timeline.js";
+import { CAUSES, STATES, clock, counted, duration, zone } from "./words.js";
+
 const at = id => document.getElementById(id);
-let heard = Date.now();
+const SPOKEN_TOGETHER = 700; // ms in which changes are told as one
+const DETAIL = 1000; // ms between two looks at the router of the panel
 
-function cell(row, name, text, style) {
-  const td = row.insertCell();
-  td.dataset.name = name;
-  const span = td.appendChild(document.createElement("span"));
-  span.textContent = text;
-  if (style) span.className = style;
+const model = new Model();
+let lostAt = null; // the moment since when nothing is heard; what is shown is of then
+let everLive = false, lastSign = Date.now(), unwell = { sources: [], since: null }, notReadySince = null;
+
+/** The node's time; it stands still while the connection is lost, as what is shown does. */
+function now() {
+  return (lostAt ?? Date.now()) + clockAhead();
 }
 
-function ago(time) {
-  const s = Math.max(0, Math.round((Date.now() - Date.parse(time)) / 1000));
-  return s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h`
-    : `${Math.floor(s / 86400)} d`;
+const table = new Table(at("table"), model, { now, changed: showCounts });
+const timeline = new Timeline(at("timeline"), model, { now, isShown: router => table.isShown(router) });
+at("timeline").querySelector("details").addEventListener("toggle", () => timeline.draw());
+
+// --- what is heard ---
+
+follow({
+  status(document) {
+    const before = new Map(model.routers);
+    model.list(document);
+    table.touch([...new Set([...model.keys(), ...table.rows.keys()])]
+      .filter(key => !same(before.get(key), model.routers.get(key))));
+    takeNode();
+  },
+  history({ transitions }) {
+    model.history(transitions, transitions.length >= HISTORY);
+    timeline.draw();
+  },
+  node(node) {
+    model.node = { ...model.node, ...node };
+    takeNode();
+  },
+  router(router) {
+    model.routers.set(router.router, router);
+    table.touch([router.router]);
+  },
+  router_removed({ router }) {
+    model.routers.delete(router);
+    table.touch([router]);
+    if (wanted().router === router) showPanel();
+  },
+  transition(transition) {
+    if (!model.add(transition)) return;
+    timeline.draw();
+    speak(transition);
+    if (wanted().router === transition.router) showDetail();
+  },
+  unwell(sources) {
+    unwell = { sources, since: sources.length ? unwell.since ?? Date.now() : null };
+    showNotices();
+  },
+  sign() {
+    lastSign = Date.now();
+  },
+  connection(isLive) {
+    if (!isLive) lostAt ??= lastSign;
+    else {
+      lostAt = null;
+      everLive = true;
+      if (wanted().router) showPanel();
+    }
+    showConnection();
+    table.tick();
+  },
+});
+
+function takeNode() {
+  model.nodeAt = Date.now();
+  notReadySince = model.node.ready ? null : notReadySince ?? Date.now();
+  showNotices();
+  showCounts();
 }
 
-function since(router) {
-  const times = router.instances.map(i => i.since).sort();
-  return times.length ? ago(times[times.length - 1]) : "–";
+/** Whether two documents of a router say the same, but for what always moves. */
+function same(one, other) {
+  const still = (name, value) => (name === "last_heard_seconds" || name === "checked_at" ? undefined : value);
+  return one !== undefined && other !== undefined && JSON.stringify(one, still) === JSON.stringify(other, still);
 }
 
-function election(e) {
-  return e.phase + e.uplinks_down.map(name => `, ${name} down`).join("") + (e.tried ? ", tried" : "") + (e.turns ? `, turn ${e.turns}` : "")
-    + (e.lever ? `, standing ${e.standing}` : ", no lever");
-}
+// --- the head of the page ---
 
-function show(s) {
-  document.title = `${s.node}: ${s.summary.MASTER} MASTER, ${s.summary.problems} problems`;
-  at("node").textContent = s.node + (s.draining ? " (draining)" : "");
-  at("summary").textContent = `${s.summary.routers} routers: `
-    + ["MASTER", "BACKUP", "FAULT", "INIT", "STOPPED"].filter(k => s.summary[k])
-      .map(k => `${s.summary[k]} ${k}`).join(", ") + ` · ${s.summary.problems} problems · havrrpd ${s.version}`;
-  const body = document.createElement("tbody");
-  body.id = "routers";
-  for (const r of s.routers) {
-    const row = body.insertRow();
-    cell(row, "Router", r.namespace || r.router);
-    cell(row, "State", r.state, r.state);
-    cell(row, "Problems", r.problems.join(", ") || "none", r.problems.length ? "problem" : "");
-    cell(row, "Since", since(r));
-    cell(row, "Gateways", r.gateways.map(g => `${g.address} ${g.verdict}`).join(", ") || r.connectivity);
-    cell(row, "Election", election(r.election));
+function showConnection() {
+  const lost = lostAt !== null, seconds = lost ? (Date.now() - lostAt) / 1000 : 0;
+  document.body.classList.toggle("is-lost", lost);
+  at("connection").className = `connection ${lost ? "bad" : everLive ? "good" : "dim"}`;
+  at("connection").textContent = lost ? "connection lost" : everLive ? "live" : "connecting";
+  const name = model.node?.node ?? "this node";
+  if (at("lost").hidden === lost) {
+    at("lost").hidden = !lost;
+    if (lost) morph(at("lost"), h("b", null, everLive
+      ? `havrrpd on ${name} has not been heard since ${clock(lostAt, Date.now())}.`
+      : "havrrpd does not answer."), " ", h("span", { id: "lost-for", "aria-live": "off" }),
+    everLive && " What stands below is as it was then: routers may have moved.");
   }
-  for (const u of s.unprotected) {
-    const row = body.insertRow();
-    cell(row, "Router", u.namespace);
-    cell(row, "State", "–");
-    cell(row, "Problems", "not protected: no keepalived");
-    for (const name of ["Since", "Gateways", "Election"]) cell(row, name, "–");
-  }
-  at("routers").replaceWith(body);
+  if (lost && at("lost-for")) at("lost-for").textContent = `Trying again every second, for ${duration(seconds)}.`;
+  showTitle();
 }
 
-async function refresh() {
+function showTitle() {
+  const name = model.node?.node ?? "havrrpd", { summary } = model.node ?? {};
+  document.title = lostAt !== null ? `${name}: connection lost` : !summary ? name
+    : `${name}: ${summary.problems ? counted(summary.problems, "problem") : "no problems"}, ${summary.MASTER} MASTER`;
+}
+
+function showNotices() {
+  const node = model.node, notices = [];
+  if (node && !node.ready) notices.push(["starting", "odd", `havrrpd is not ready, since ${clock(notReadySince, Date.now())}: not everything that runs here was looked at yet.`]);
+  if (unwell.sources.length) notices.push(["deaf", "bad", `havrrpd is deaf, since ${clock(unwell.since, Date.now())}: no progress of ${unwell.sources.join(", ")}. What stands below may be old.`]);
+  if (node?.draining) notices.push(["draining", "odd", "This node is drained: it gives its routers away, and takes one only when no other node can."]);
+  if (clockAhead()) notices.push(["clock", "odd", `The node's clock is ${duration(Math.abs(clockAhead()) / 1000)} ${clockAhead() > 0 ? "ahead of" : "behind"} the clock here. Times are the node's.`]);
+  morph(at("notices"), notices.map(([key, kind, text]) => h("p", { key, class: `notice ${kind}` }, text)));
+}
+
+function showAbout() {
+  const { node, version, uptime_seconds: uptime } = model.node;
+  at("node").textContent = node;
+  const up = uptime + (now() - clockAhead() - model.nodeAt) / 1000;
+  at("about").textContent = `what this one node sees · havrrpd ${version}, up ${duration(up, true)}`;
+  at("clock").textContent = `${clock(now(), now())} ${zone()}`;
+}
+
+/** How many of each kind, as buttons that show only those; and in one sentence, whether all is well. */
+function showCounts(settled = true) {
+  if (!model.node || !settled) return;
+  const rows = [...table.rows.values()].map(item => item.row), found = counts(rows);
+  const { kinds, text } = wanted();
+  const button = (kind, count, words, style) => h("button", {
+    key: kind, type: "button", class: `kind ${style}`, "aria-pressed": kinds.has(kind) ? "true" : "false",
+    onclick: () => {
+      const changed = new Set(wanted().kinds);
+      if (!changed.delete(kind)) changed.add(kind);
+      go({ kinds: changed });
+    },
+  }, h("b", null, count), ` ${words}`);
+  morph(at("kinds"),
+    (found.problems > 0 || kinds.has("problems")) && button("problems", found.problems, "in trouble", "bad"),
+    STATES.filter(state => found[state] || kinds.has(state)).map(state => button(state, found[state], state, `state-${state}`)),
+    (found.unprotected > 0 || kinds.has("unprotected")) && button("unprotected", found.unprotected, "not protected", "odd"));
+  const shown = table.shown, filtered = text || kinds.size;
+  at("shown").textContent = filtered ? `${shown} of ${rows.length}` : "";
+  at("nothing").hidden = shown > 0 || !everLive;
+  at("nothing").textContent = filtered ? "No router matches the filter." : model.node.ready ? "No router on this node." : "";
+  table.makeReachable();
+  showVerdict(rows);
+  showAbout();
+  showTitle();
+}
+
+function showVerdict(rows) {
+  const routers = rows.filter(row => row.router), bad = routers.filter(row => row.level === BAD), tally = new Map();
+  for (const { router } of bad) {
+    const down = ["FAULT", "STOPPED"].includes(router.state) ? [router.state] : [];
+    for (const word of [...down, ...router.problems]) tally.set(word, (tally.get(word) ?? 0) + 1);
+  }
+  const words = [...tally].sort((a, b) => b[1] - a[1]).map(([word, count]) => `${count} ${word}`).join(", ");
+  const verdict = at("verdict");
+  verdict.className = `verdict ${bad.length ? "bad" : "good"}`;
+  morph(verdict, !routers.length ? "" : bad.length
+    ? [h("b", null, `${bad.length} of ${counted(routers.length, "router")} in trouble`), `: ${words}`]
+    : h("b", null, routers.length === 1 ? "The router is well" : `All ${routers.length} routers are well`));
+}
+
+// --- the detail panel ---
+
+let panelFor = null, detail = null, opener = null;
+
+function showPanel() {
+  const { router } = wanted(), opened = router !== null && router !== panelFor;
+  if (opened) detail = null;
+  if (opened && panelFor === null) opener = document.activeElement;
+  const closed = router === null && panelFor !== null;
+  const closing = panelFor;
+  panelFor = router;
+  timeline.router = router;
+  at("panel").hidden = router === null;
+  document.body.classList.toggle("has-panel", router !== null);
+  if (router !== null) {
+    at("panel-name").textContent = router.replace(/^unprotected /, "");
+    showDetail();
+    look();
+  }
+  if (opened) {
+    at("panel").scrollTop = 0;
+    at("panel-name").focus({ preventScroll: true });
+  }
+  if (closed) {
+    table.focus(closing);
+    if (document.activeElement === document.body) opener?.focus?.();
+  }
+  timeline.draw();
+}
+
+/** What is known of it at once, the rest when it comes. */
+function showDetail() {
+  if (panelFor === null) return;
+  const unprotected = model.unprotected.get(panelFor), router = detail ?? model.routers.get(panelFor);
+  const transitions = model.transitions.filter(each => each.router === panelFor).slice(0, 20);
+  morph(at("detail"), unprotected ? unprotectedView(unprotected)
+    : router ? panelView(router, transitions, now())
+      : everLive ? h("p", { class: "odd" }, "No such router is on this node now.") : null);
+}
+
+/** Durations, round-trip times and the explanation move without an event. */
+async function look() {
+  const looked = panelFor;
+  if (looked === null || lostAt !== null || document.hidden || !model.routers.has(looked)) return;
   try {
-    const answer = await fetch("/status", { cache: "no-store", signal: AbortSignal.timeout(3000) });
-    if (!answer.ok) throw new Error(answer.status);
-    show(await answer.json());
-    heard = Date.now();
-    at("lost").hidden = true;
-    document.body.classList.remove("stale");
-  } catch {
-    at("lost").textContent = `havrrpd does not answer. What stands below is ${Math.round((Date.now() - heard) / 1000)} s old.`;
-    at("lost").hidden = false;
-    document.body.classList.add("stale");
+    const found = await read(`/status/${encodeURIComponent(looked)}`);
+    if (looked !== panelFor) return;
+    detail = found;
+    model.routers.set(looked, found);
+    table.touch([looked]);
+  } catch (error) {
+    if (looked === panelFor && error.status === 404) detail = null;
   }
-  setTimeout(refresh, 1000);
+  if (looked === panelFor) showDetail();
 }
-refresh();
+
+// --- what is said to those who don't see it ---
+
+let unspoken = [];
+
+function speak(transition) {
+  unspoken.push(transition);
+  if (unspoken.length > 1) return;
+  setTimeout(() => {
+    const all = unspoken;
+    unspoken = [];
+    at("spoken").textContent = all.length > 3 ? `${all.length} transitions` : all.map(({ router, vrrp_instance: name, from, to, cause }) =>
+      `${router} ${name} went from ${from} to ${to}: ${CAUSES[cause] ?? cause}.`).join(" ");
+  }, SPOKEN_TOGETHER);
+}
+
+// --- keys, addresses, time ---
+
+addEventListener("keydown", event => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+  const typing = event.target === at("filter");
+  if (event.key === "/" && !typing) {
+    event.preventDefault();
+    at("filter").focus();
+    at("filter").select();
+  } else if (event.key === "Escape") {
+    if (typing && at("filter").value) {
+      event.preventDefault();
+      go({ text: "" });
+    } else if (panelFor !== null) go({ router: null });
+    else if (typing) table.focus();
+  } else if (typing && (event.key === "ArrowDown" || event.key === "Enter")) {
+    event.preventDefault();
+    table.focus();
+  }
+});
+
+at("filter").addEventListener("input", () => go({ text: at("filter").value }));
+at("close").addEventListener("click", () => go({ router: null }));
+
+function readAddress() {
+  const { text } = wanted();
+  if (at("filter").value !== text) at("filter").value = text;
+  table.readAddress();
+  showPanel();
+}
+
+addEventListener("hashchange", readAddress);
+addEventListener("popstate", readAddress);
+
+setInterval(() => {
+  if (lostAt === null && model.node) {
+    table.tick();
+    timeline.draw();
+    showAbout();
+    if (!document.hidden) look();
+  }
+  showConnection();
+}, DETAIL);
+
+readAddress();
