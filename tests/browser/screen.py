@@ -1,4 +1,4 @@
-"""A real Chromium, and the words in which tests ask what it shows. Nothing of it waits by the clock.
+"""A real Chromium, and the words in which tests ask what it shows. Nothing waits by the clock.
 
 Debian's /usr/bin/chromium: Playwright drives it and brings none of its own.
 """
@@ -18,7 +18,8 @@ LIMIT = 10_000.0  # ms, for whatever should come at once
 # What a policy refuses, and what holds the page up for more than 50 ms, is only told to the page.
 _WATCH = """
 window.refused = []; window.tasks = [];
-addEventListener("securitypolicyviolation", e => refused.push(`${e.violatedDirective} ${e.blockedURI}`));
+addEventListener("securitypolicyviolation",
+  e => refused.push(`${e.violatedDirective} ${e.blockedURI}`));
 new PerformanceObserver(list => tasks.push(...list.getEntries().map(e => e.duration)))
   .observe({ type: "longtask", buffered: true });
 """

@@ -1,6 +1,6 @@
 """A havrrpd that is played: the real web server and views over a node that the test makes up.
 
-Its /history and /events keep the contract of docs/architecture.md, with transitions of the test's own.
+Its /history and /events keep the contract, with transitions of the test's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import msgspec
-from aiohttp.web import Application, Request, Response, StreamResponse
+from aiohttp.web import Request, Response, StreamResponse
 from msgspec.structs import replace
 
 from havrrpd.core.model import (
@@ -230,10 +230,9 @@ class Stage:
         return {k: v for k, v in whole.items() if k not in ("routers", "unprotected")}
 
 
-def made_transition(
-    identity: int, number: int, seconds_ago: float, old: State, new: State, cause: Cause
-) -> dict[str, Any]:
-    """One of `router(number)`, with the evidence of a wire and a lever."""
+def made_transition(identity: int, number: int, seconds_ago: float, *move: Any) -> dict[str, Any]:
+    """One of `router(number)`, with evidence. `move`: the state before, the next one, the cause."""
+    old, new, cause = move
     at = datetime.fromtimestamp(time.time() - seconds_ago, UTC)
     stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     said = (

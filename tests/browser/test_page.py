@@ -167,8 +167,12 @@ def test_the_panel_shows_the_witnesses_of_each_instance_side_by_side(
     assert texts["kernel how many virtual addresses are there?"] == ["some differs", "none"]
     assert texts["notification keepalived's last word"] == ["MASTER", "MASTER differs"]
     expect(shown.part("Virtual addresses").get_by_role("listitem")).to_have_text(
-        ["169.254.0.4/24ha-1missing", "203.0.113.4/24qg-1present"]
-        + ["169.254.0.4/24ha-1not here", "203.0.113.4/24qg-1not here"]
+        [
+            "169.254.0.4/24ha-1missing",
+            "203.0.113.4/24qg-1present",
+            "169.254.0.4/24ha-1not here",
+            "203.0.113.4/24qg-1not here",
+        ]
     )
     expect(shown.part("Masters heard")).to_contain_text("169.254.192.2priority 150VR_IPV6")
     expect(shown.part("Gateways")).to_contain_text("203.0.113.10.40 msarp, qg-1, checked")
@@ -352,8 +356,9 @@ def test_a_lost_connection_is_seen_and_what_stands_there_is_grey(
         alert = shown.page.get_by_role("alert")
         expect(alert).to_have_text(
             re.compile(
-                r"^havrrpd on network1 has not been heard since \d\d:\d\d:\d\d\. Trying again every "
-                r"second, for \d+ s\. What stands below is as it was then: routers may have moved\.$"
+                r"^havrrpd on network1 has not been heard since \d\d:\d\d:\d\d\. "
+                r"Trying again every second, for \d+ s\. "
+                r"What stands below is as it was then: routers may have moved\.$"
             )
         )
         expect(shown.page).to_have_title("network1: connection lost")

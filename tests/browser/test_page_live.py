@@ -30,8 +30,9 @@ def note_states(shown: Screen, router: str) -> None:
         """router => {
             window.noted = {};
             const row = document.querySelector(`tr[data-key="${router}"]`);
-            new MutationObserver(() => { noted[row.querySelector(".state").textContent] ??= Date.now(); })
-                .observe(row, { subtree: true, childList: true, characterData: true });
+            const note = () => { noted[row.querySelector(".state").textContent] ??= Date.now(); };
+            const options = { subtree: true, childList: true, characterData: true };
+            new MutationObserver(note).observe(row, options);
         }""",
         router,
     )

@@ -11,13 +11,13 @@ const RELIST_OF_EACH = 50;
 const EVENTS = ["node", "router", "router_removed", "transition"];
 export const HISTORY = 1000; // transitions that are asked for
 
+/** Goes on for ever. Returns `listAgain`, for what no event tells. */
 export function follow(hear) {
   let source = null, live = false, routers = 0;
-  let since = []; // the events since a list was asked for
+  let since = null; // while a list is under way: the events since it was asked for
 
   function connect() {
     const opened = source = new EventSource("/events");
-    since = [];
     opened.onopen = listAll;
     opened.onerror = () => lose(opened);
     for (const name of EVENTS) opened.addEventListener(name, event => take(opened, name, JSON.parse(event.data)));
@@ -25,7 +25,7 @@ export function follow(hear) {
 
   function take(from, name, document) {
     if (from !== source) return;
-    since.push([name, document]);
+    since?.push([name, document]);
     hear.sign();
     if (live) hear[name](document);
   }
@@ -40,6 +40,7 @@ export function follow(hear) {
     hear.status(status);
     if (history) hear.history(history);
     for (const [name, document] of since) hear[name](document);
+    since = null;
     routers = status.routers.length;
     if (!live) hear.connection(live = true);
   }
@@ -60,7 +61,11 @@ export function follow(hear) {
     } catch {
       lose(from);
     }
-    setTimeout(listAgain, Math.max(RELIST, routers * RELIST_OF_EACH));
+  }
+
+  async function listOften() {
+    await listAgain();
+    setTimeout(listOften, Math.max(RELIST, routers * RELIST_OF_EACH));
   }
 
   /** A connection can be dead and say nothing, and havrrpd can be deaf and answer. */
@@ -90,7 +95,8 @@ export function follow(hear) {
 
   connect();
   beat();
-  setTimeout(listAgain, RELIST);
+  setTimeout(listOften, RELIST);
+  return { listAgain };
 }
 
 /** GET a document; throws when there is none, with `status` when havrrpd answered. */

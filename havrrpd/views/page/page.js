@@ -10,11 +10,14 @@ import { Timeline } from "./timeline.js";
 import { CAUSES, STATES, clock, counted, duration, zone } from "./words.js";
 
 const at = id => document.getElementById(id);
+// As in the style sheet: there the panel lies over all the rest.
+const ONE_COLUMN = matchMedia("not all and (min-width: 62rem) and (min-height: 36rem)");
 const SPOKEN_TOGETHER = 700; // ms in which changes are told as one
 const DETAIL = 1000; // ms between two looks at the router of the panel
 
 const model = new Model();
 let lostAt = null; // the moment since when nothing is heard; what is shown is of then
+let panelFor = null, detail = null, opener = null; // the router of the panel, and all that is known of it
 let everLive = false, lastSign = Date.now(), unwell = { sources: [], since: null }, notReadySince = null;
 
 /** The node's time; it stands still while the connection is lost, as what is shown does. */
@@ -28,36 +31,44 @@ at("timeline").querySelector("details").addEventListener("toggle", () => timelin
 
 // --- what is heard ---
 
-follow({
+const drawTimeline = once(() => timeline.draw());
+const showHead = once(() => { showNotices(); showCounts(); });
+
+const { listAgain } = follow({
   status(document) {
-    const before = new Map(model.routers);
     model.list(document);
-    table.touch([...new Set([...model.keys(), ...table.rows.keys()])]
-      .filter(key => !same(before.get(key), model.routers.get(key))));
+    table.touch([...new Set([...model.keys(), ...table.rows.keys()])]);
     takeNode();
   },
   history({ transitions }) {
     model.history(transitions, transitions.length >= HISTORY);
-    timeline.draw();
+    drawTimeline();
   },
   node(node) {
     model.node = { ...model.node, ...node };
     takeNode();
+    if (node.summary.unprotected !== model.unprotected.size) listAgain();
   },
   router(router) {
     model.routers.set(router.router, router);
     table.touch([router.router]);
+    if (panelFor !== router.router) return;
+    detail = { ...router, explanation: detail?.explanation };
+    showDetail();
+    look();
   },
   router_removed({ router }) {
     model.routers.delete(router);
     table.touch([router]);
-    if (wanted().router === router) showPanel();
+    if (panelFor !== router) return;
+    detail = null;
+    showDetail();
   },
   transition(transition) {
     if (!model.add(transition)) return;
-    timeline.draw();
+    drawTimeline();
     speak(transition);
-    if (wanted().router === transition.router) showDetail();
+    if (panelFor === transition.router) showDetail();
   },
   unwell(sources) {
     unwell = { sources, since: sources.length ? unwell.since ?? Date.now() : null };
@@ -81,14 +92,17 @@ follow({
 function takeNode() {
   model.nodeAt = Date.now();
   notReadySince = model.node.ready ? null : notReadySince ?? Date.now();
-  showNotices();
-  showCounts();
+  showTitle(); // also of a tab that is not seen, where no frame comes
+  showHead();
 }
 
-/** Whether two documents of a router say the same, but for what always moves. */
-function same(one, other) {
-  const still = (name, value) => (name === "last_heard_seconds" || name === "checked_at" ? undefined : value);
-  return one !== undefined && other !== undefined && JSON.stringify(one, still) === JSON.stringify(other, still);
+/** Called many times before the next frame, it does its work once then. */
+function once(work) {
+  let due = false;
+  return () => {
+    if (!due) requestAnimationFrame(() => { due = false; work(); });
+    due = true;
+  };
 }
 
 // --- the head of the page ---
@@ -176,7 +190,6 @@ function showVerdict(rows) {
 
 // --- the detail panel ---
 
-let panelFor = null, detail = null, opener = null;
 
 function showPanel() {
   const { router } = wanted(), opened = router !== null && router !== panelFor;
@@ -188,6 +201,7 @@ function showPanel() {
   timeline.router = router;
   at("panel").hidden = router === null;
   document.body.classList.toggle("has-panel", router !== null);
+  for (const each of document.querySelectorAll("main > section")) each.inert = router !== null && ONE_COLUMN.matches;
   if (router !== null) {
     at("panel-name").textContent = router.replace(/^unprotected /, "");
     showDetail();
@@ -214,10 +228,13 @@ function showDetail() {
       : everLive ? h("p", { class: "odd" }, "No such router is on this node now.") : null);
 }
 
+let looking = null; // the router that is asked for
+
 /** Durations, round-trip times and the explanation move without an event. */
 async function look() {
   const looked = panelFor;
-  if (looked === null || lostAt !== null || document.hidden || !model.routers.has(looked)) return;
+  if (looking === looked || lostAt !== null || document.hidden || !model.routers.has(looked)) return;
+  looking = looked;
   try {
     const found = await read(`/status/${encodeURIComponent(looked)}`);
     if (looked !== panelFor) return;
@@ -227,6 +244,7 @@ async function look() {
   } catch (error) {
     if (looked === panelFor && error.status === 404) detail = null;
   }
+  looking = null;
   if (looked === panelFor) showDetail();
 }
 
@@ -277,14 +295,14 @@ function readAddress() {
 }
 
 addEventListener("hashchange", readAddress);
-addEventListener("popstate", readAddress);
+ONE_COLUMN.addEventListener("change", showPanel);
 
 setInterval(() => {
   if (lostAt === null && model.node) {
     table.tick();
     timeline.draw();
     showAbout();
-    if (!document.hidden) look();
+    look();
   }
   showConnection();
 }, DETAIL);

@@ -7,6 +7,7 @@ import { COLUMNS, rowClass, rowView, tick } from "./row.js";
 
 const SLICE = 6; // ms of work before the page may scroll and paint
 const PAGE = 10; // rows that PageDown passes
+const NEW = "is-new"; // a row whose state just changed, until its animation ends
 
 export class Table {
   constructor(table, model, { now, changed }) {
@@ -15,12 +16,14 @@ export class Table {
     this.now = now;
     this.changed = changed; // called after rows were changed
     this.rows = new Map(); // key -> { row, element, shown }
+    this.order = []; // the same, as they stand in the table
     this.pending = new Set();
     this.current = null; // the key of the row that Tab leads to
     morph(table.tHead.rows[0], COLUMNS.map(name => h("th", { role: "columnheader", scope: "col" }, name)));
     this.body.addEventListener("keydown", event => this.#onKey(event));
     this.body.addEventListener("click", event => this.#onClick(event));
     this.body.addEventListener("focusin", event => this.#onFocus(event));
+    this.body.addEventListener("animationend", event => event.target.classList.remove(NEW));
   }
 
   /** Look at these rows again, the worst first. */
@@ -48,7 +51,9 @@ export class Table {
   #refresh(key) {
     const row = this.model.row(key), known = this.rows.get(key);
     if (!row) {
-      known?.element.remove();
+      if (!known) return;
+      this.#leave(known);
+      known.element.remove();
       this.rows.delete(key);
       return;
     }
@@ -61,29 +66,34 @@ export class Table {
     this.#draw(item);
     this.#filter(item);
     if (moved) this.#place(item);
-    if (news) flash(item.element);
+    if (news) item.element.classList.add(NEW);
   }
 
   #draw(item) {
     const selected = wanted().router === item.row.key;
-    item.element.className = rowClass(item.row, selected);
+    item.element.className = rowClass(item.row, selected) + (item.element.classList.contains(NEW) ? ` ${NEW}` : "");
     morph(item.element, rowView(item.row, { tabbable: item.row.key === this.current, selected }));
     tick(item.element, this.now());
   }
 
-  /** By bisection among the rows that are there, which are in order. */
+  /** By bisection among the other rows, which are in order. */
   #place(item) {
     const focused = item.element.contains(document.activeElement) ? document.activeElement : null;
-    item.element.remove();
-    const others = this.body.children;
-    let low = 0, high = others.length;
+    this.#leave(item);
+    let low = 0, high = this.order.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (compare(this.rows.get(others[middle].dataset.key).row, item.row) <= 0) low = middle + 1;
+      if (compare(this.order[middle].row, item.row) <= 0) low = middle + 1;
       else high = middle;
     }
-    this.body.insertBefore(item.element, others[low] ?? null);
+    this.body.insertBefore(item.element, this.order[low]?.element ?? null);
+    this.order.splice(low, 0, item);
     focused?.focus({ preventScroll: true });
+  }
+
+  #leave(item) {
+    const at = this.order.indexOf(item);
+    if (at >= 0) this.order.splice(at, 1);
   }
 
   #filter(item) {
@@ -129,7 +139,7 @@ export class Table {
   }
 
   #visible() {
-    return [...this.body.children].filter(element => !element.hidden);
+    return this.order.filter(item => item.shown).map(item => item.element);
   }
 
   #makeCurrent(key) {
@@ -170,10 +180,4 @@ export class Table {
 
 function isEmpty({ text, kinds }) {
   return !text && !kinds.size;
-}
-
-/** Show where something changed. */
-function flash(element) {
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-  element.animate([{ backgroundColor: "var(--flash)" }, {}], 2000);
 }

@@ -1,4 +1,4 @@
-"""The page for people: its document, and its parts under a path that changes with what is in them."""
+"""The page for people: its document, and its parts under a path that changes with them."""
 
 from __future__ import annotations
 
