@@ -1,7 +1,4 @@
-"""A havrrpd that is played: the real web server and views over a node that the test makes up.
-
-Its /history and /events keep the contract, with transitions of the test's own.
-"""
+"""A havrrpd that is played: the real web server and views over a node that the test makes up."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_interface
@@ -18,9 +16,9 @@ from typing import Any, Self
 from uuid import UUID
 
 import msgspec
-from aiohttp.web import Request, Response, StreamResponse
 from msgspec.structs import replace
 
+from havrrpd.core.history import History, Kept
 from havrrpd.core.model import (
     Cause,
     Election,
@@ -38,8 +36,7 @@ from havrrpd.core.model import (
     Word,
 )
 from havrrpd.core.node import Node
-from havrrpd.views.status import router_status, status
-from havrrpd.views.web import answers
+from havrrpd.views.changes import Changes
 from havrrpd.views.web.app import read_only_app
 from havrrpd.views.web.door import Admission
 from havrrpd.views.web.limits import Limits
@@ -101,23 +98,28 @@ def router(number: int, state: State = State.BACKUP, **differs: Any) -> Router:
 
 @dataclass
 class Stage:
-    """A context manager: it answers at `url` from entry to exit; `stop` and `start` in between."""
+    """A context manager: it answers at `url` from entry to exit; `stop` and `start` in between.
+
+    `past`: transitions, the oldest first.
+    """
 
     routers: dict[str, Router] = field(default_factory=dict)
-    name: str = "network1"
+    past: Iterable[dict[str, Any]] = ()
     ready: bool = True
     draining: bool = False
     stalled: tuple[str, ...] = ()
-    transitions: list[dict[str, Any]] = field(default_factory=list)  # newest first
     port: int = 0
 
     def __post_init__(self) -> None:
-        self._listeners: set[asyncio.Queue[tuple[str, Any]]] = set()
+        self._changes = Changes()
+        self._history = History()
+        for transition in self.past:
+            self._history.add(_kept(transition))
         self._started_at = time.monotonic() - 4000.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._stop = asyncio.Event()
-        self._serving: Any = None
+        self._serving: Future[None] | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -130,8 +132,7 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._serving:
-            self.stop()
+        self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -143,91 +144,71 @@ class Stage:
     def start(self) -> None:
         started = threading.Event()
         self._serving = asyncio.run_coroutine_threadsafe(self._serve(started), self._loop)
-        started.wait(10)
+        assert started.wait(10)
 
     def stop(self) -> None:
         """As a daemon that was killed: nothing listens any more, connections are closed."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._serving.result(10)
-        self._serving = None
+        if self._serving:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._serving.result(10)
+            self._serving = None
 
-    def node(self) -> Node:
+    # --- what happens on it ---
+
+    def show(self, *routers: Router) -> None:
+        def step() -> None:
+            for each in routers:
+                self.routers[each.id] = each
+                self._changes.mark(each.id)
+
+        self._loop.call_soon_threadsafe(step)
+
+    def remove(self, router_id: str) -> None:
+        def step() -> None:
+            del self.routers[router_id]
+            self._changes.mark(router_id)
+
+        self._loop.call_soon_threadsafe(step)
+
+    def move(self, number: int, old: State, new: State, cause: Cause) -> None:
+        """`router(number)` changes its state, and that is a transition."""
+
+        def step() -> None:
+            identity = self._history.last_id + 1
+            self._history.add(_kept(made_transition(identity, number, 0.0, old, new, cause)))
+
+        self.show(router(number, new))
+        self._loop.call_soon_threadsafe(step)
+
+    # --- how it is told ---
+
+    def _node(self) -> Node:
         return Node(
-            name=self.name,
+            name="network1",
             version="9.9",
             now=time.monotonic(),
             wall_now=time.time(),
             started_at=self._started_at,
             ready=self.ready,
             draining=self.draining,
-            routers=self.routers,
+            routers=dict(self.routers),
+            history=self._history,
             stalled_sources=self.stalled,
         )
 
-    # --- what happens on it ---
-
-    def show(self, *routers: Router) -> None:
-        for each in routers:
-            self.routers[each.id] = each
-            self._tell("router", router_status(self.node(), each.id))
-
-    def remove(self, router_id: str) -> None:
-        del self.routers[router_id]
-        self._tell("router_removed", {"router": router_id})
-
-    def become(self, *, ready: bool = True, draining: bool = False) -> None:
-        self.ready, self.draining = ready, draining
-        self._tell("node", self._node_event())
-
-    def move(self, router_id: str, old: State, new: State, cause: Cause, **told: Any) -> None:
-        """Also its transition."""
-        number = next(n for n in range(100_000) if router(n).id == router_id)
-        changed = router(0, new)
-        self.show(replace(self.routers[router_id], instances=changed.instances))
-        transition = made_transition(len(self.transitions) + 1, number, 0.0, old, new, cause)
-        self.transitions.insert(0, {**transition, **told})
-        self._tell("transition", self.transitions[0])
-
-    def _tell(self, event: str, document: Any) -> None:
-        def tell() -> None:
-            for queue in self._listeners:
-                queue.put_nowait((event, document))
-
-        self._loop.call_soon_threadsafe(tell)
-
-    # --- how it is told ---
-
     async def _serve(self, started: threading.Event) -> None:
-        app = read_only_app(self.node)
-        app.router.add_get("/history", self._history)
-        app.router.add_get("/events", self._events)
         self._stop = asyncio.Event()
-        async with answering_tcp(app, Admission(NO_LIMITS), port=self.port) as (port, _):
-            self.port = port
+        app = read_only_app(self._node, self._changes)
+        async with answering_tcp(app, Admission(NO_LIMITS), port=self.port) as (self.port, _):
             started.set()
             await self._stop.wait()
 
-    async def _history(self, request: Request) -> Response:
-        limit = int(request.query.get("limit", "1000"))
-        return answers.json({"node": self.name, "transitions": self.transitions[:limit]})
 
-    async def _events(self, request: Request) -> StreamResponse:
-        queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        self._listeners.add(queue)
-        stream = StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await stream.prepare(request)
-        queue.put_nowait(("node", self._node_event()))
-        try:
-            while True:
-                event, document = await queue.get()
-                data = msgspec.json.encode(document).decode()
-                await stream.write(f"event: {event}\ndata: {data}\n\n".encode())
-        finally:
-            self._listeners.discard(queue)
-
-    def _node_event(self) -> dict[str, Any]:
-        whole = status(self.node())
-        return {k: v for k, v in whole.items() if k not in ("routers", "unprotected")}
+def _kept(transition: dict[str, Any]) -> Kept:
+    at = datetime.fromisoformat(transition["at"]).timestamp()
+    document = msgspec.json.encode(transition)
+    instance, to = transition["vrrp_instance"], State(transition["to"])
+    return Kept(transition["id"], transition["router"], instance, to, at, document)
 
 
 def made_transition(identity: int, number: int, seconds_ago: float, *move: Any) -> dict[str, Any]:

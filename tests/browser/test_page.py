@@ -183,7 +183,7 @@ def test_the_panel_follows_its_router_until_that_is_gone(shown: Screen, stage: S
     shown.row(name(1)).get_by_role("cell").nth(4).click()
     expect(shown.panel.get_by_role("heading", level=2)).to_have_text(name(1))
     expect(shown.panel.locator(".lead")).to_have_text("MASTER")
-    stage.move(name(1), State.MASTER, State.BACKUP, Cause.GATEWAY_LOST)
+    stage.move(1, State.MASTER, State.BACKUP, Cause.GATEWAY_LOST)
     expect(shown.panel.locator(".lead")).to_have_text("BACKUP")
     last = shown.part("Last transitions").get_by_role("listitem").first
     expect(last).to_contain_text("MASTER → BACKUP its gateways were lost gateway_lost")
@@ -198,6 +198,7 @@ def test_the_panel_follows_its_router_until_that_is_gone(shown: Screen, stage: S
     )
     stage.remove(name(1))
     expect(shown.panel).to_contain_text("No such router is on this node now.")
+    expect(shown.panel).to_contain_text("MASTER → BACKUP")
 
 
 def test_what_is_written_in_a_name_is_text(browser: Browser, stage: Stage) -> None:
@@ -212,9 +213,9 @@ def test_what_is_written_in_a_name_is_text(browser: Browser, stage: Stage) -> No
     )
     moved = made_transition(1, 7, 5.0, State.BACKUP, State.MASTER, Cause.STARTED)
     said = [{"witness": evil, "said": evil, "at": moved["at"], "relative_ms": 0.0}]
-    stage.transitions = [{**moved, "router": evil, "vrrp_instance": evil, "evidence": said}]
-    with screen(browser) as window:
-        window.open(f"{stage.url}#router={quote(evil)}", 5)
+    past = [{**moved, "router": evil, "vrrp_instance": evil, "evidence": said}]
+    with Stage(stage.routers, past) as told, screen(browser) as window:
+        window.open(f"{told.url}#router={quote(evil)}", 5)
         expect(window.panel.get_by_role("heading", level=2)).to_have_text(evil)
         expect(window.part("Last transitions")).to_contain_text(f"0.0 ms{evil}{evil}")
         expect(window.part("Witnesses")).to_contain_text(f"<b>{evil}")
@@ -284,13 +285,13 @@ def test_everything_is_reached_with_the_keyboard(shown: Screen) -> None:
 
 
 def test_a_change_is_told_to_those_who_do_not_see_it(shown: Screen, stage: Stage) -> None:
-    stage.move(name(1), State.MASTER, State.BACKUP, Cause.GATEWAY_LOST)
+    stage.move(1, State.MASTER, State.BACKUP, Cause.GATEWAY_LOST)
     spoken = shown.page.locator("#spoken[aria-live=polite]")
     expect(spoken).to_have_text(
         f"{name(1)} VR_2 went from MASTER to BACKUP: its gateways were lost."
     )
     for _ in range(4):
-        stage.move(name(2), State.BACKUP, State.MASTER, Cause.PEER_SILENT)
+        stage.move(2, State.BACKUP, State.MASTER, Cause.PEER_SILENT)
     expect(spoken).to_have_text("4 transitions")
 
 
@@ -312,12 +313,12 @@ def test_the_timeline_tells_what_moved_when_and_why(browser: Browser, stage: Sta
         (1800.1, 3, State.MASTER, Cause.PEER_SILENT),
         (60.0, 3, State.FAULT, Cause.LINK_DOWN),
     )
-    stage.transitions = [
+    past = [
         made_transition(identity, number, ago, State.BACKUP, to, cause)
-        for identity, (ago, number, to, cause) in enumerate(moves)
-    ][::-1]
-    with screen(browser) as shown:
-        shown.open(stage.url, 4)
+        for identity, (ago, number, to, cause) in enumerate(moves, start=1)
+    ]
+    with Stage(stage.routers, past) as told, screen(browser) as shown:
+        shown.open(told.url, 4)
         page, press = shown.page, shown.page.keyboard.press
         marks, reading = page.locator(".mark"), page.locator(".reading")
         expect(marks).to_have_count(2)
@@ -381,11 +382,11 @@ def test_a_havrrpd_that_is_not_ready_deaf_or_drained_says_so(
     with screen(browser) as shown:
         shown.open(stage.url, 4)
         notices = shown.page.locator("#notices p")
-        stage.become(ready=False)
+        stage.ready = False
         expect(notices).to_have_text(re.compile("^havrrpd is not ready, since"))
-        stage.become(draining=True)
+        stage.ready, stage.draining = True, True
         expect(notices).to_have_text(re.compile("^This node is drained"))
-        stage.become()
+        stage.draining = False
         expect(notices).to_have_count(0)
         stage.stalled = ("netlink",)
         expect(notices).to_have_text(re.compile("^havrrpd is deaf.* no progress of netlink"))
@@ -475,10 +476,10 @@ _SCROLL = """async () => {
 def test_a_thousand_routers_load_scroll_and_change_smoothly(browser: Browser) -> None:
     routers = {each.id: each for each in crowd(1000)}
     history = [
-        made_transition(n, n, 3.5 * n, State.BACKUP, State.MASTER, Cause.PEER_RESIGNED)
-        for n in range(1000)
+        made_transition(n, n, 3.5 * (1000 - n), State.BACKUP, State.MASTER, Cause.PEER_RESIGNED)
+        for n in range(1, 1001)
     ]
-    with Stage(routers, transitions=history) as stage, screen(browser) as shown:
+    with Stage(routers, history) as stage, screen(browser) as shown:
         shown.open(stage.url, 1000)
         assert [task for task in shown.long_tasks if task > LONG] == []
         assert shown.ask(_SCROLL) > 50

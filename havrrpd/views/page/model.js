@@ -33,7 +33,7 @@ export class Model {
   add(transition) {
     if (this.seen.has(transition.id)) return false;
     this.seen.add(transition.id);
-    this.transitions.unshift({ ...transition, moment: Date.parse(transition.at) });
+    this.transitions.unshift(dated(transition));
     this.isCut ||= this.transitions.length > KEPT;
     if (this.transitions.length > KEPT) this.seen.delete(this.transitions.pop().id);
     return true;
@@ -50,6 +50,11 @@ export class Model {
   keys() {
     return [...this.routers.keys(), ...this.unprotected.keys()];
   }
+}
+
+/** A transition with its moment, in ms since the epoch. */
+export function dated(transition) {
+  return { ...transition, moment: Date.parse(transition.at) };
 }
 
 function facts(key, router) {

@@ -3,8 +3,8 @@
 import { go, wanted } from "./address.js";
 import { h, morph } from "./dom.js";
 import { HISTORY, clockAhead, follow, read } from "./live.js";
-import { BAD, Model, counts } from "./model.js";
-import { panelView, unprotectedView } from "./panel.js";
+import { BAD, Model, counts, dated } from "./model.js";
+import { goneView, panelView, unprotectedView } from "./panel.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
 import { CAUSES, STATES, clock, counted, duration, zone } from "./words.js";
@@ -14,10 +14,11 @@ const at = id => document.getElementById(id);
 const ONE_COLUMN = matchMedia("not all and (min-width: 62rem) and (min-height: 36rem)");
 const SPOKEN_TOGETHER = 700; // ms in which changes are told as one
 const DETAIL = 1000; // ms between two looks at the router of the panel
+const PAST = 20; // transitions in the panel
 
 const model = new Model();
 let lostAt = null; // the moment since when nothing is heard; what is shown is of then
-let panelFor = null, detail = null, opener = null; // the router of the panel, and all that is known of it
+let panelFor = null, detail = null, past = [], opener = null; // the router of the panel, and what is known of it
 let everLive = false, lastSign = Date.now(), unwell = { sources: [], since: null }, notReadySince = null;
 
 /** The node's time; it stands still while the connection is lost, as what is shown does. */
@@ -193,7 +194,7 @@ function showVerdict(rows) {
 
 function showPanel() {
   const { router } = wanted(), opened = router !== null && router !== panelFor;
-  if (opened) detail = null;
+  if (opened) [detail, past] = [null, []];
   if (opened && panelFor === null) opener = document.activeElement;
   const closed = router === null && panelFor !== null;
   const closing = panelFor;
@@ -206,6 +207,7 @@ function showPanel() {
     at("panel-name").textContent = router.replace(/^unprotected /, "");
     showDetail();
     look();
+    if (opened || !past.length) recall();
   }
   if (opened) {
     at("panel").scrollTop = 0;
@@ -222,10 +224,23 @@ function showPanel() {
 function showDetail() {
   if (panelFor === null) return;
   const unprotected = model.unprotected.get(panelFor), router = detail ?? model.routers.get(panelFor);
-  const transitions = model.transitions.filter(each => each.router === panelFor).slice(0, 20);
+  const known = new Map([...past, ...model.transitions].filter(each => each.router === panelFor).map(each => [each.id, each]));
+  const transitions = [...known.values()].sort((a, b) => b.id - a.id).slice(0, PAST);
   morph(at("detail"), unprotected ? unprotectedView(unprotected)
     : router ? panelView(router, transitions, now())
-      : everLive ? h("p", { class: "odd" }, "No such router is on this node now.") : null);
+      : everLive && goneView(transitions, now()));
+}
+
+/** Its transitions, also those from before the newest of all routers. */
+async function recall() {
+  const asked = panelFor;
+  if (!model.routers.has(asked) || lostAt !== null) return;
+  try {
+    const found = await read(`/history?limit=${PAST}&router=${encodeURIComponent(asked)}`);
+    if (asked !== panelFor) return;
+    past = found.transitions.map(dated);
+    showDetail();
+  } catch { /* a lost connection is seen elsewhere, and a router that is gone has none */ }
 }
 
 let looking = null; // the router that is asked for

@@ -31,6 +31,13 @@ export function unprotectedView(one) {
   return h("p", null, `No keepalived runs in ${one.namespace}: when this node fails, nobody takes this router over.`);
 }
 
+export function goneView(transitions, now) {
+  return [
+    h("p", { class: "odd" }, "No such router is on this node now."),
+    transitions.length > 0 && part("Last transitions", transitionsView(transitions, now)),
+  ];
+}
+
 function part(title, content) {
   return h("section", { key: title }, h("h3", null, title), content);
 }
@@ -124,7 +131,7 @@ function electionView(election) {
 }
 
 /** The newest one is open: what each witness said, and how long before or after. */
-export function transitionsView(transitions, now) {
+function transitionsView(transitions, now) {
   if (!transitions.length) return none("None is remembered.");
   return h("ol", { class: "transitions" }, transitions.map((transition, index) =>
     h("li", { key: `${transition.id}` }, h("details", { open: index === 0 },
