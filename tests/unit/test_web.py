@@ -263,12 +263,12 @@ async def test_the_page_needs_no_other_host_and_its_policy_allows_none(path: Pat
     async with served(path, Orders()) as ask:
         answer = await ask("GET", "/")
         page.feed(answer.body.decode())
-        parts = [await ask("GET", url) for url in page.references]
+        parts = [await ask("GET", f"/{url}") for url in page.references]
         modules = [
             module for part in parts for module in re.findall(rb'from "\./(.+?)"', part.body)
         ]
         folder = page.references[0].rpartition("/")[0]
-        parts += [await ask("GET", f"{folder}/{module.decode()}") for module in modules]
+        parts += [await ask("GET", f"/{folder}/{module.decode()}") for module in modules]
     names = [url.rpartition("/")[2] for url in page.references]
     assert names == ["icon.svg", "page.css", "page.js", "status"]
     assert {part.status for part in parts} == {200}

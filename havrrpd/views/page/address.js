@@ -1,4 +1,6 @@
-// What is shown, in the URL's hash, so that a link can be sent: #q=TEXT&show=FAULT,problems&router=ID
+// What is shown, in the URL's hash, so that a link can be sent: #q=TEXT&show=FAULT,trouble&router=ID
+
+import { BAD } from "./model.js";
 
 /** { text, kinds: Set, router }: what the hash asks for. */
 export function wanted() {
@@ -33,5 +35,5 @@ export function isShown(row, { text, kinds }) {
   if (!words.every(word => row.words.includes(word))) return false;
   if (!kinds.size) return true;
   if (row.unprotected) return kinds.has("unprotected");
-  return kinds.has(row.router.state) || (kinds.has("problems") && row.level === 2);
+  return kinds.has(row.router.state) || (kinds.has("trouble") && row.level === BAD);
 }

@@ -17,7 +17,7 @@ export function follow(hear) {
   let since = null; // while a list is under way: the events since it was asked for
 
   function connect() {
-    const opened = source = new EventSource("/events");
+    const opened = source = new EventSource("events");
     opened.onopen = listAll;
     opened.onerror = () => lose(opened);
     for (const name of EVENTS) opened.addEventListener(name, event => take(opened, name, JSON.parse(event.data)));
@@ -48,7 +48,7 @@ export function follow(hear) {
   async function listAll() {
     const from = source;
     try {
-      await list(["/status", `/history?limit=${HISTORY}`]);
+      await list(["status", `history?limit=${HISTORY}`]);
     } catch {
       lose(from);
     }
@@ -57,7 +57,7 @@ export function follow(hear) {
   async function listAgain() {
     const from = source;
     try {
-      if (live && !document.hidden) await list(["/status"]);
+      if (live && !document.hidden) await list(["status"]);
     } catch {
       lose(from);
     }
@@ -73,7 +73,7 @@ export function follow(hear) {
     const from = source;
     try {
       if (live) {
-        const answer = await ask("/-/healthy", BEAT);
+        const answer = await ask("-/healthy", BEAT);
         const health = answer.ok || answer.status === 503 ? await answer.json() : {};
         if (from === source) hear.sign();
         if (from === source && health.stalled) hear.unwell(health.stalled);
@@ -99,7 +99,7 @@ export function follow(hear) {
   return { listAgain };
 }
 
-/** GET a document; throws when there is none, with `status` when havrrpd answered. */
+/** GET a document, by its path beside the page; throws when there is none, with `status` when havrrpd answered. */
 export async function read(path) {
   const answer = await ask(path, 10000);
   if (!answer.ok) throw Object.assign(new Error(`${path}: ${answer.status}`), { status: answer.status });

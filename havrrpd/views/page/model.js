@@ -127,12 +127,13 @@ export function agreement(witness, said, state) {
 
 /** How many rows there are of each kind that the filter knows. */
 export function counts(rows) {
-  const found = { problems: 0, unprotected: 0, ...Object.fromEntries(STATES.map(state => [state, 0])) };
+  const found = { trouble: 0, odd: 0, unprotected: 0, ...Object.fromEntries(STATES.map(state => [state, 0])) };
   for (const row of rows) {
     if (row.unprotected) found.unprotected += 1;
     else {
       found[row.router.state] += 1;
-      if (row.level === BAD) found.problems += 1;
+      if (row.level === BAD) found.trouble += 1;
+      if (row.level === ODD) found.odd += 1;
     }
   }
   return found;

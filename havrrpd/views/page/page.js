@@ -2,16 +2,15 @@
 
 import { go, wanted } from "./address.js";
 import { h, morph } from "./dom.js";
+import { kindsView, noticesView, verdictView } from "./head.js";
 import { HISTORY, clockAhead, follow, read } from "./live.js";
-import { BAD, Model, counts, dated } from "./model.js";
+import { Model, counts, dated } from "./model.js";
 import { goneView, panelView, unprotectedView } from "./panel.js";
 import { Table } from "./table.js";
-import { Timeline } from "./timeline.js";
-import { CAUSES, STATES, clock, counted, duration, zone } from "./words.js";
+import { ONE_COLUMN, Timeline } from "./timeline.js";
+import { CAUSES, clock, counted, duration, zone } from "./words.js";
 
 const at = id => document.getElementById(id);
-// As in the style sheet: there the panel lies over all the rest.
-const ONE_COLUMN = matchMedia("not all and (min-width: 62rem) and (min-height: 36rem)");
 const SPOKEN_TOGETHER = 700; // ms in which changes are told as one
 const DETAIL = 1000; // ms between two looks at the router of the panel
 const PAST = 20; // transitions in the panel
@@ -132,12 +131,7 @@ function showTitle() {
 }
 
 function showNotices() {
-  const node = model.node, notices = [];
-  if (node && !node.ready) notices.push(["starting", "odd", `havrrpd is not ready, since ${clock(notReadySince, Date.now())}: not everything that runs here was looked at yet.`]);
-  if (unwell.sources.length) notices.push(["deaf", "bad", `havrrpd is deaf, since ${clock(unwell.since, Date.now())}: no progress of ${unwell.sources.join(", ")}. What stands below may be old.`]);
-  if (node?.draining) notices.push(["draining", "odd", "This node is drained: it gives its routers away, and takes one only when no other node can."]);
-  if (clockAhead()) notices.push(["clock", "odd", `The node's clock is ${duration(Math.abs(clockAhead()) / 1000)} ${clockAhead() > 0 ? "ahead of" : "behind"} the clock here. Times are the node's.`]);
-  morph(at("notices"), notices.map(([key, kind, text]) => h("p", { key, class: `notice ${kind}` }, text)));
+  morph(at("notices"), noticesView(model.node, { notReadySince, unwell, ahead: clockAhead() }));
 }
 
 function showAbout() {
@@ -148,45 +142,19 @@ function showAbout() {
   at("clock").textContent = `${clock(now(), now())} ${zone()}`;
 }
 
-/** How many of each kind, as buttons that show only those; and in one sentence, whether all is well. */
 function showCounts(settled = true) {
   if (!model.node || !settled) return;
   const rows = [...table.rows.values()].map(item => item.row), found = counts(rows);
-  const { kinds, text } = wanted();
-  const button = (kind, count, words, style) => h("button", {
-    key: kind, type: "button", class: `kind ${style}`, "aria-pressed": kinds.has(kind) ? "true" : "false",
-    onclick: () => {
-      const changed = new Set(wanted().kinds);
-      if (!changed.delete(kind)) changed.add(kind);
-      go({ kinds: changed });
-    },
-  }, h("b", null, count), ` ${words}`);
-  morph(at("kinds"),
-    (found.problems > 0 || kinds.has("problems")) && button("problems", found.problems, "in trouble", "bad"),
-    STATES.filter(state => found[state] || kinds.has(state)).map(state => button(state, found[state], state, `state-${state}`)),
-    (found.unprotected > 0 || kinds.has("unprotected")) && button("unprotected", found.unprotected, "not protected", "odd"));
-  const shown = table.shown, filtered = text || kinds.size;
+  const { kinds, text } = wanted(), shown = table.shown, filtered = text || kinds.size;
+  morph(at("kinds"), kindsView(found, kinds, go));
   at("shown").textContent = filtered ? `${shown} of ${rows.length}` : "";
   at("nothing").hidden = shown > 0 || !everLive;
   at("nothing").textContent = filtered ? "No router matches the filter." : model.node.ready ? "No router on this node." : "";
+  at("verdict").className = `verdict ${found.trouble ? "bad" : found.odd || found.unprotected ? "odd" : "good"}`;
+  morph(at("verdict"), verdictView(rows, found));
   table.makeReachable();
-  showVerdict(rows);
   showAbout();
   showTitle();
-}
-
-function showVerdict(rows) {
-  const routers = rows.filter(row => row.router), bad = routers.filter(row => row.level === BAD), tally = new Map();
-  for (const { router } of bad) {
-    const down = ["FAULT", "STOPPED"].includes(router.state) ? [router.state] : [];
-    for (const word of [...down, ...router.problems]) tally.set(word, (tally.get(word) ?? 0) + 1);
-  }
-  const words = [...tally].sort((a, b) => b[1] - a[1]).map(([word, count]) => `${count} ${word}`).join(", ");
-  const verdict = at("verdict");
-  verdict.className = `verdict ${bad.length ? "bad" : "good"}`;
-  morph(verdict, !routers.length ? "" : bad.length
-    ? [h("b", null, `${bad.length} of ${counted(routers.length, "router")} in trouble`), `: ${words}`]
-    : h("b", null, routers.length === 1 ? "The router is well" : `All ${routers.length} routers are well`));
 }
 
 // --- the detail panel ---
@@ -194,7 +162,7 @@ function showVerdict(rows) {
 
 function showPanel() {
   const { router } = wanted(), opened = router !== null && router !== panelFor;
-  if (opened) [detail, past] = [null, []];
+  if (opened) [detail, past, lookedAt] = [null, [], 0];
   if (opened && panelFor === null) opener = document.activeElement;
   const closed = router === null && panelFor !== null;
   const closing = panelFor;
@@ -236,22 +204,23 @@ async function recall() {
   const asked = panelFor;
   if (!model.routers.has(asked) || lostAt !== null) return;
   try {
-    const found = await read(`/history?limit=${PAST}&router=${encodeURIComponent(asked)}`);
+    const found = await read(`history?limit=${PAST}&router=${encodeURIComponent(asked)}`);
     if (asked !== panelFor) return;
     past = found.transitions.map(dated);
     showDetail();
   } catch { /* a lost connection is seen elsewhere, and a router that is gone has none */ }
 }
 
-let looking = null; // the router that is asked for
+let looking = null, lookedAt = 0; // the router that is asked for, and when one was
 
 /** Durations, round-trip times and the explanation move without an event. */
 async function look() {
   const looked = panelFor;
-  if (looking === looked || lostAt !== null || document.hidden || !model.routers.has(looked)) return;
+  if (looking === looked || Date.now() - lookedAt < DETAIL / 2 || lostAt !== null || document.hidden || !model.routers.has(looked)) return;
   looking = looked;
+  lookedAt = Date.now();
   try {
-    const found = await read(`/status/${encodeURIComponent(looked)}`);
+    const found = await read(`status/${encodeURIComponent(looked)}`);
     if (looked !== panelFor) return;
     detail = found;
     model.routers.set(looked, found);

@@ -5,6 +5,9 @@ import { h, morph } from "./dom.js";
 import { changeView } from "./panel.js";
 import { CAUSES, STATES, clock, counted, duration } from "./words.js";
 
+// As in the style sheet: there the panel lies over all the rest, and the wheel scrolls the page.
+export const ONE_COLUMN = matchMedia("not all and (min-width: 62rem) and (min-height: 36rem)");
+
 const HOUR = 3600e3, SHORTEST = 2e3, LONGEST = 48 * HOUR;
 const LANE = 15, LABELS = 66, AXIS = 18, TOUCHING = 7; // pixels
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400].map(s => s * 1e3);
@@ -27,7 +30,10 @@ export class Timeline {
     whole.onclick = () => this.reset();
     chart.addEventListener("wheel", event => this.#onWheel(event), { passive: false });
     chart.addEventListener("keydown", event => this.#onKey(event));
-    chart.addEventListener("pointerdown", event => { this.drag = { x: event.clientX, moved: false, end: this.#end() }; });
+    chart.addEventListener("pointerdown", event => {
+      this.drag = { x: event.clientX, moved: false, end: this.#end() };
+      this.dragged = false;
+    });
     addEventListener("pointermove", event => this.#onDrag(event));
     addEventListener("pointerup", () => { this.drag = null; });
     chart.addEventListener("click", event => this.#onClick(event));
@@ -152,27 +158,9 @@ export class Timeline {
   #read() {
     const mark = this.hovered ?? (this.#chosen() ? { all: [this.#chosen()] } : null);
     const newest = this.inside.find(each => each.router === this.router) ?? this.inside[0];
-    if (mark) morph(this.parts.reading, mark.all.length > 1 ? this.#readMany(mark.all) : this.#readOne(mark.all[0]));
-    else if (newest) morph(this.parts.reading, h("span", { class: "dim" }, "newest: "), this.#readOne(newest));
+    if (mark) morph(this.parts.reading, mark.all.length > 1 ? readMany(mark.all, this.now()) : readOne(mark.all[0], this.now()));
+    else if (newest) morph(this.parts.reading, h("span", { class: "dim" }, "newest: "), readOne(newest, this.now()));
     else morph(this.parts.reading, h("span", { class: "dim" }, "No transition in this time."));
-  }
-
-  #readOne(transition) {
-    return [
-      h("time", { datetime: transition.at }, clock(transition.moment, this.now(), { parts: "ms" })), " ",
-      h("span", { class: "mono" }, transition.router), ` ${transition.vrrp_instance} `, changeView(transition), " ",
-      CAUSES[transition.cause] ?? transition.cause,
-    ];
-  }
-
-  #readMany(all) {
-    const causes = new Map();
-    for (const { cause } of all) causes.set(cause, (causes.get(cause) ?? 0) + 1);
-    return [
-      `${counted(all.length, "transition")} to `, h("b", null, all[0].to), ", ",
-      clock(all[0].moment, this.now()), " to ", clock(all.at(-1).moment, this.now()), ": ",
-      [...causes].sort((a, b) => b[1] - a[1]).map(([cause, count]) => `${count} × ${cause}`).join(", "),
-    ];
   }
 
   #list() {
@@ -181,7 +169,7 @@ export class Timeline {
       + (this.inside.length > LISTED ? `, the newest ${LISTED}` : "");
     if (!list.closest("details").open) return;
     morph(list, listed.map(each => h("li", { key: String(each.id) },
-      h("a", { href: `#router=${encodeURIComponent(each.router)}`, onclick: event => { event.preventDefault(); go({ router: each.router }); } }, this.#readOne(each)))));
+      h("a", { href: `#router=${encodeURIComponent(each.router)}`, onclick: event => { event.preventDefault(); go({ router: each.router }); } }, readOne(each, this.now())))));
   }
 
   #choose(transition) {
@@ -211,7 +199,8 @@ export class Timeline {
   }
 
   #onWheel(event) {
-    if (event.ctrlKey || !event.deltaY) return;
+    const scrolls = ONE_COLUMN.matches && document.activeElement !== this.parts.chart;
+    if (event.ctrlKey || !event.deltaY || scrolls) return;
     event.preventDefault();
     const left = this.parts.chart.getBoundingClientRect().left + LABELS;
     const part = Math.min(Math.max((event.clientX - left) / this.width, 0), 1);
@@ -227,9 +216,8 @@ export class Timeline {
 
   /** One opens its router, several are looked at closer. */
   #onClick(event) {
-    const mark = this.#markAt(event.target), dragged = this.dragged;
-    this.dragged = false;
-    if (!mark || dragged) return;
+    const mark = this.#markAt(event.target);
+    if (!mark || this.dragged) return;
     if (mark.all.length === 1) {
       this.chosen = mark.all[0].id;
       go({ router: mark.all[0].router });
@@ -245,4 +233,22 @@ export class Timeline {
     this.hovered = mark;
     this.#read();
   }
+}
+
+function readOne(transition, now) {
+  return [
+    h("time", { datetime: transition.at }, clock(transition.moment, now, { parts: "ms" })), " ",
+    h("span", { class: "mono" }, transition.router), ` ${transition.vrrp_instance} `, changeView(transition), " ",
+    CAUSES[transition.cause] ?? transition.cause,
+  ];
+}
+
+function readMany(all, now) {
+  const causes = new Map();
+  for (const { cause } of all) causes.set(cause, (causes.get(cause) ?? 0) + 1);
+  return [
+    `${counted(all.length, "transition")} to `, h("b", null, all[0].to), ", ",
+    clock(all[0].moment, now), " to ", clock(all.at(-1).moment, now), ": ",
+    [...causes].sort((a, b) => b[1] - a[1]).map(([cause, count]) => `${count} × ${cause}`).join(", "),
+  ];
 }

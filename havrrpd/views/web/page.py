@@ -20,7 +20,7 @@ def add_page(app: Application) -> None:
     contents = {name: path.read_bytes() for name, path in parts.items()}
     version = sha256(b"".join(contents.values())).hexdigest()[:12]
     document = (_FILES / "index.html").read_bytes()
-    document = document.replace(b'"/page/', f'"/page/{version}/'.encode())
+    document = document.replace(b'"page/', f'"page/{version}/'.encode())
 
     async def get_document(_request: Request) -> Response:
         return _answer(document, "text/html", "no-cache")
