@@ -108,6 +108,19 @@ def test_it_says_which_node_it_shows_and_whether_all_is_well(shown: Screen) -> N
     expect(shown.row(name(2)).get_by_role("cell").nth(2)).to_have_text("169.254.192.2")
 
 
+def test_a_second_master_is_red_only_for_the_same_instance(shown: Screen, stage: Stage) -> None:
+    heard = router(0).instances[0].masters
+    alone = router(1, State.MASTER)
+    twice = replace(alone, instances=(replace(alone.instances[0], masters=heard),))
+    stage.show(twice, with_two_instances(3))
+    masters = shown.row(name(1)).get_by_role("cell").nth(2)
+    expect(masters).to_have_text("this nodeand 169.254.192.2")
+    expect(masters.locator(".bad")).to_have_count(1)
+    masters = shown.row(name(3)).get_by_role("cell").nth(2)
+    expect(masters).to_have_text("this node169.254.192.2")
+    expect(masters.locator(".bad")).to_have_count(0)
+
+
 def test_trouble_comes_first_and_its_master_is_not_green(shown: Screen, stage: Stage) -> None:
     assert shown.order == [*sorted((name(1), name(3))), *sorted((name(0), name(2)))]
     green = shown.state(name(1)).evaluate("e => getComputedStyle(e).color")
@@ -130,7 +143,7 @@ def test_a_change_of_one_router_leaves_the_other_rows_alone(shown: Screen, stage
     shown.ask("""() => {
         window.touched = new Set();
         const tell = changes => changes.forEach(change => {
-            const at = change.target.parentElement ?? change.target;
+            const at = change.target.closest ? change.target : change.target.parentElement;
             if (!at.closest("time")) touched.add(at.closest("tr")?.dataset.key ?? "all");
         });
         const options = { subtree: true, childList: true, attributes: true, characterData: true };
@@ -383,13 +396,13 @@ def test_a_havrrpd_that_is_not_ready_deaf_or_drained_says_so(
         shown.open(stage.url, 4)
         notices = shown.page.locator("#notices p")
         stage.ready = False
-        expect(notices).to_have_text(re.compile("^havrrpd is not ready, since"))
+        expect(notices).to_have_text([re.compile("^havrrpd is not ready, since")])
         stage.ready, stage.draining = True, True
-        expect(notices).to_have_text(re.compile("^This node is drained"))
+        expect(notices).to_have_text([re.compile("^This node is drained")])
         stage.draining = False
         expect(notices).to_have_count(0)
         stage.stalled = ("netlink",)
-        expect(notices).to_have_text(re.compile("^havrrpd is deaf.* no progress of netlink"))
+        expect(notices).to_have_text([re.compile("^havrrpd is deaf.* no progress of netlink")])
         stage.stalled = ()
         expect(notices).to_have_count(0)
         assert all("503" in error for error in shown.errors)  # /-/healthy, as it should

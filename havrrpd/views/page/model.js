@@ -101,9 +101,9 @@ export function since(router) {
 }
 
 /** Who says that it is MASTER, as the wire has it: [{ address, priority }], the strongest first. */
-export function mastersHeard(router) {
+export function mastersHeard(instances) {
   const found = new Map();
-  for (const master of router.instances.flatMap(one => one.masters_heard)) {
+  for (const master of instances.flatMap(one => one.masters_heard)) {
     found.set(`${master.address} ${master.priority}`, master);
   }
   return [...found.values()].sort((a, b) => b.priority - a.priority);

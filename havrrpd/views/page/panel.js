@@ -52,13 +52,13 @@ function witnessesView(router, now) {
   const all = router.instances;
   if (!all.length) return none("No VRRP instance of this router is known here.");
   const row = (name, value, note) => h("tr", null,
-    h("th", { scope: "row" }, name, note && h("small", null, note)),
+    h("th", { scope: "row" }, name, note && [" ", h("small", null, note)]),
     all.map(one => h("td", null, value(one))));
   return scrolling("Witnesses", h("table", { class: "facts" },
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "instance"),
       all.map(one => h("th", { scope: "col" }, one.vrrp_instance)))),
     h("tbody", null,
-      row("state", one => [stateView(one.state, level(router)),
+      row("state", one => [stateView(one.state, level(router)), " ",
         h("small", null, `${duration((now - Date.parse(one.since)) / 1000)}`)]),
       WITNESSES.map(witness => row(witness, one => witnessView(witness, one), MEANING[witness])),
       row("priority", one => one.effective_priority === one.priority ? one.priority
@@ -73,7 +73,7 @@ function witnessesView(router, now) {
 
 function witnessView(witness, one) {
   const said = one.witnesses[witness], how = agreement(witness, said, one.state);
-  if (how === "differs") return [h("b", { class: "bad" }, said), h("small", { class: "bad" }, "differs")];
+  if (how === "differs") return [h("b", { class: "bad" }, said), " ", h("small", { class: "bad" }, "differs")];
   return h("span", { class: how === "agrees" ? "good" : "dim" }, said);
 }
 

@@ -55,12 +55,17 @@ function several(router) {
   return h("small", null, same === states.length ? `all ${same}` : `${same} of ${states.length}`);
 }
 
+/** Somebody else beside this node is bad where it is for the same instance. */
 function masterView(router) {
-  const heard = mastersHeard(router).map(master => h("span", { class: "mono" }, master.address));
-  if (router.state === "MASTER") {
-    return [h("span", { class: "here" }, "this node"), heard.map(one => [h("span", { class: "bad" }, "and "), one])];
-  }
-  if (heard.length) return heard;
+  const here = router.instances.filter(one => one.state === "MASTER");
+  const elsewhere = router.instances.filter(one => one.state !== "MASTER");
+  const address = master => h("span", { class: "mono" }, master.address);
+  const shown = [
+    here.length > 0 && h("span", { class: "here" }, "this node"),
+    mastersHeard(here).map(master => h("span", { class: "bad" }, "and ", address(master))),
+    mastersHeard(elsewhere).map(address),
+  ].flat().filter(Boolean);
+  if (shown.length) return shown;
   const missed = router.problems.includes("no_master_heard");
   return [h("span", { class: missed ? "bad" : "dim" }, "nobody heard")];
 }

@@ -23,6 +23,7 @@ export class Timeline {
     this.span = HOUR;
     this.end = null; // null: now
     this.chosen = null; // the id of a transition
+    this.hovered = null; // a mark
     this.drag = null;
     const { chart, closer, farther, whole } = this.parts;
     closer.onclick = () => this.zoom(1 / 2);
@@ -48,6 +49,7 @@ export class Timeline {
     const end = this.#end(), start = end - this.span;
     this.inside = this.model.transitions.filter(each => each.moment >= start && each.moment <= end && this.isShown(each.router));
     this.marks = this.#marks(start);
+    this.hovered &&= this.marks.find(mark => mark.all[0].id === this.hovered.all[0].id);
     const height = STATES.length * LANE + AXIS;
     morph(this.parts.chart, h("svg", {
       width: LABELS + this.width, height, viewBox: `0 0 ${LABELS + this.width} ${height}`, "aria-hidden": "true",
@@ -195,6 +197,7 @@ export class Timeline {
     }[event.key];
     if (!act) return;
     event.preventDefault();
+    this.hovered = null;
     act();
   }
 
