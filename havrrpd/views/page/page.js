@@ -39,6 +39,8 @@ const { listAgain } = follow({
     model.list(document);
     table.touch([...new Set([...model.keys(), ...table.rows.keys()])]);
     takeNode();
+    if (!model.routers.has(panelFor)) detail = null;
+    showDetail();
   },
   history({ transitions }) {
     model.history(transitions, transitions.length >= HISTORY);
