@@ -9,7 +9,7 @@ import { CAUSES, STATES, clock, counted, duration } from "./words.js";
 export const ONE_COLUMN = matchMedia("not all and (min-width: 62rem) and (min-height: 36rem)");
 
 const HOUR = 3600e3, SHORTEST = 2e3, LONGEST = 48 * HOUR;
-const LANE = 15, LABELS = 66, AXIS = 18, TOUCHING = 7; // pixels
+const LANE = 15, LABELS = 66, AXIS = 18, TOUCHING = 7, NUMBER = 9; // pixels
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400].map(s => s * 1e3);
 const LISTED = 200;
 
@@ -46,15 +46,16 @@ export class Timeline {
   draw() {
     this.width = this.parts.chart.clientWidth - LABELS;
     if (this.width <= 0) return;
-    const end = this.#end(), start = end - this.span;
-    this.inside = this.model.transitions.filter(each => each.moment >= start && each.moment <= end && this.isShown(each.router));
+    const following = this.end === null, end = this.#end(), start = end - this.span;
+    // The newest can be ahead of the clock here.
+    this.inside = this.model.transitions.filter(each =>
+      each.moment >= start && (following || each.moment <= end) && this.isShown(each.router));
     this.marks = this.#marks(start);
     this.hovered &&= this.marks.find(mark => mark.all[0].id === this.hovered.all[0].id);
     const height = STATES.length * LANE + AXIS;
     morph(this.parts.chart, h("svg", {
       width: LABELS + this.width, height, viewBox: `0 0 ${LABELS + this.width} ${height}`, "aria-hidden": "true",
     }, this.#lanes(), this.#axis(start, end, height), this.#horizon(start), this.marks.map(mark => this.#mark(mark))));
-    const following = this.end === null;
     this.parts.span.textContent = following ? `last ${this.#length()}`
       : `${duration(this.span / 1000)} until ${clock(end, this.now())}`;
     this.parts.whole.hidden = following && this.span === HOUR;
@@ -88,7 +89,7 @@ export class Timeline {
   }
 
   #x(moment, start) {
-    return LABELS + ((moment - start) / this.span) * this.width;
+    return LABELS + Math.min((moment - start) / this.span, 1) * this.width;
   }
 
   /** Those of one lane that would touch are one mark. */
@@ -96,7 +97,7 @@ export class Timeline {
     const open = new Map(), marks = [];
     for (const transition of [...this.inside].reverse()) {
       const x = this.#x(transition.moment, start), mark = open.get(transition.to);
-      if (mark && x - mark.right < TOUCHING) {
+      if (mark && x - mark.right < TOUCHING + (mark.all.length > 1 ? NUMBER : 0)) {
         mark.all.push(transition);
         mark.right = x;
       } else {
