@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -17,7 +18,7 @@ from havrrpd.lab.steady import wait_steady
 from tests.browser.screen import chromium, screen
 
 PICTURE = Path(__file__).parents[2] / "docs/page.png"
-SIZE = {"width": 1180, "height": 760}
+SIZE = {"width": 1380, "height": 800}
 
 
 def main() -> None:
@@ -25,6 +26,10 @@ def main() -> None:
         play(lab, lambda line, seconds: print(f"{seconds:6.2f} s  {line}"))
         router = lab.routers[0].id
         master = wait_steady(lab)[router]
+        for other in lab.routers[2:]:
+            failover = [sys.executable, "-m", "havrrpd", "failover", other.id, "--wait"]
+            lab.node(master).exec(failover)
+        wait_steady(lab)
         unprotected = len(lab.node(master).status()["unprotected"])
         with chromium() as browser, screen(browser, viewport=SIZE) as shown:
             shown.open(f"{relay.urls[master]}#router={router}", len(lab.routers) + unprotected)

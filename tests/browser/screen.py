@@ -76,7 +76,8 @@ class Screen:
 
     @property
     def order(self) -> list[str]:
-        return self.rows().evaluate_all("rows => rows.map(row => row.dataset.key)")
+        keys: list[str] = self.rows().evaluate_all("rows => rows.map(row => row.dataset.key)")
+        return keys
 
     @property
     def panel(self) -> Locator:
@@ -98,7 +99,8 @@ class Screen:
         return found
 
     def complaints(self) -> list[str]:
-        return [*self.errors, *self.ask("refused")]
+        refused: list[str] = self.ask("refused")
+        return [*self.errors, *refused]
 
 
 @contextmanager

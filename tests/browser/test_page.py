@@ -128,7 +128,7 @@ def test_trouble_comes_first_and_its_master_is_not_green(shown: Screen, stage: S
     stage.show(without_gateway(3), router(2, election=turning))
     expect(shown.row(name(3))).to_contain_text("gateway_unreachable")
     expect(shown.row(name(3))).to_contain_text("203.0.113.1lostfd00:203:0:113::10.40 ms")
-    expect(shown.row(name(2))).to_contain_text("dwelling, tried, 2 turnspriority 110 of 150")
+    expect(shown.row(name(2))).to_contain_text("dwelling, tried, 2 turnspriority 110")
     assert shown.order == [name(3), name(2), name(1), name(0)]
     assert shown.state(name(3)).evaluate("e => getComputedStyle(e).color") != green
     expect(shown.page.locator("#verdict")).to_have_text(
@@ -257,7 +257,7 @@ def test_the_filter_is_in_the_address_and_can_be_sent(
     shown.page.locator("#filter").fill("priority")
     expect(shown.rows()).to_have_count(0)
     shown.page.locator("#filter").fill("peer_resigned")
-    assert shown.page.url == f"{stage.url}#q=peer_resigned&show=MASTER"
+    expect(shown.page).to_have_url(f"{stage.url}#q=peer_resigned&show=MASTER")
     with screen(browser) as other:
         other.open(shown.page.url, 2)
         assert other.order == [name(3), name(1)]
@@ -370,8 +370,8 @@ def test_a_lost_connection_is_seen_and_what_stands_there_is_grey(
         alert = shown.page.get_by_role("alert")
         expect(alert).to_have_text(
             re.compile(
-                r"^havrrpd on network1 has not been heard since \d\d:\d\d:\d\d\. "
-                r"Trying again every second, for \d+ s\. "
+                r"^havrrpd on network1 has not been heard since \d\d:\d\d:\d\d, for \d+ s\. "
+                r"It is tried again every second\. "
                 r"What stands below is as it was then: routers may have moved\.$"
             )
         )
@@ -505,5 +505,6 @@ def test_a_thousand_routers_load_scroll_and_change_smoothly(browser: Browser) ->
         expect(shown.rows()).to_have_count(1000)
         for number in range(1000):
             stage.show(router(number, State.BACKUP))
-        expect(shown.page.get_by_role("button", name="1000 BACKUP")).to_be_visible()
+        # A search by role would look at every element, and be the longest task.
+        expect(shown.page.locator("#kinds")).to_have_text("1000 BACKUP")
         assert [task for task in shown.long_tasks if task > LONG] == []

@@ -118,11 +118,11 @@ function showConnection() {
   if (at("lost").hidden === lost) {
     at("lost").hidden = !lost;
     if (lost) morph(at("lost"), h("b", null, everLive
-      ? `havrrpd on ${name} has not been heard since ${clock(lostAt, Date.now())}.`
-      : "havrrpd does not answer."), " ", h("span", { id: "lost-for", "aria-live": "off" }),
+      ? `havrrpd on ${name} has not been heard since ${clock(lostAt, Date.now())}`
+      : "havrrpd does not answer"), h("span", { id: "lost-for", "aria-live": "off" }), " It is tried again every second.",
     everLive && " What stands below is as it was then: routers may have moved.");
   }
-  if (lost && at("lost-for")) at("lost-for").textContent = `Trying again every second, for ${duration(seconds)}.`;
+  if (lost && at("lost-for")) at("lost-for").textContent = `, for ${duration(seconds)}.`;
   showTitle();
 }
 
@@ -286,7 +286,7 @@ ONE_COLUMN.addEventListener("change", showPanel);
 setInterval(() => {
   if (lostAt === null && model.node) {
     table.tick();
-    timeline.draw();
+    timeline.tick();
     showAbout();
     look();
   }

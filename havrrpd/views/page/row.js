@@ -35,8 +35,9 @@ export function rowView(row, { tabbable, selected }) {
 }
 
 export function rowClass(row, selected) {
+  const tall = row.router && Math.max(row.router.gateways.length, row.router.problems.length) > 1;
   return (row.level === BAD ? "is-bad" : row.level === ODD ? "is-odd" : "")
-    + (selected ? " is-selected" : "");
+    + (selected ? " is-selected" : "") + (tall ? " is-tall" : "");
 }
 
 /** The word, in the colour that its evidence allows: a MASTER with a problem is not green. */
@@ -52,7 +53,7 @@ function several(router) {
   const states = router.instances.map(one => one.state);
   if (states.length < 2) return null;
   const same = states.filter(state => state === router.state).length;
-  return h("small", null, same === states.length ? `all ${same}` : `${same} of ${states.length}`);
+  return h("small", { title: `${same} of ${states.length} instances` }, `${same}/${states.length}`);
 }
 
 /** Somebody else beside this node is bad where it is for the same instance. */
@@ -106,8 +107,7 @@ export function verdictView(gateway) {
 function electionView(router) {
   const { phase, tried, turns, lever, observe_only: observing } = router.election;
   const first = router.instances[0];
-  const priority = first && (first.priority === first.effective_priority
-    ? `priority ${first.priority}` : `priority ${first.effective_priority} of ${first.priority}`);
+  const priority = first && `priority ${first.effective_priority}`;
   const unusual = [
     phase === "steady" ? null : phase, tried ? "tried" : null,
     turns ? counted(turns, "turn") : null, observing ? "observes only" : null,
@@ -118,10 +118,16 @@ function electionView(router) {
   ];
 }
 
-/** Bring the durations of a row to this moment. */
-export function tick(element, now) {
-  for (const time of element.querySelectorAll("[data-since]")) {
-    const text = duration((now - time.dataset.since) / 1000, true);
-    if (time.textContent !== text) time.textContent = text;
-  }
+/** Bring the age of a row to this moment. `age`: its element, since when, and what it says. */
+export function tick(age, now) {
+  const said = duration((now - age.since) / 1000, true);
+  if (said === age.said) return;
+  age.said = said;
+  age.element.textContent = said;
+}
+
+/** The age in a row that was just drawn; null where it has none. */
+export function ageIn(element) {
+  const time = element.querySelector("[data-since]");
+  return time && { element: time, since: Number(time.dataset.since), said: null };
 }

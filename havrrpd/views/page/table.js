@@ -3,7 +3,7 @@
 import { go, isShown, wanted } from "./address.js";
 import { create, h, morph } from "./dom.js";
 import { compare } from "./model.js";
-import { COLUMNS, rowClass, rowView, tick } from "./row.js";
+import { COLUMNS, ageIn, rowClass, rowView, tick } from "./row.js";
 
 const SLICE = 6; // ms of work before the page may scroll and paint
 const PAGE = 10; // rows that PageDown passes
@@ -15,7 +15,7 @@ export class Table {
     this.model = model;
     this.now = now;
     this.changed = changed; // called after rows were changed
-    this.rows = new Map(); // key -> { row, element, shown }
+    this.rows = new Map(); // key -> { row, element, age, shown }
     this.order = []; // the same, as they stand in the table
     this.pending = new Set();
     this.current = null; // the key of the row that Tab leads to
@@ -73,7 +73,8 @@ export class Table {
     const selected = wanted().router === item.row.key;
     item.element.className = rowClass(item.row, selected) + (item.element.classList.contains(NEW) ? ` ${NEW}` : "");
     morph(item.element, rowView(item.row, { tabbable: item.row.key === this.current, selected }));
-    tick(item.element, this.now());
+    item.age = ageIn(item.element);
+    if (item.age) tick(item.age, this.now());
   }
 
   /** By bisection among the other rows, which are in order. */
@@ -110,11 +111,13 @@ export class Table {
       if (item) this.#draw(item);
     }
     for (const item of this.rows.values()) this.#filter(item);
+    this.tick();
     this.changed(this.pending.size === 0);
   }
 
   tick() {
-    for (const { element, shown } of this.rows.values()) if (shown) tick(element, this.now());
+    const now = this.now();
+    for (const { age, shown } of this.rows.values()) if (age && shown) tick(age, now);
   }
 
   get shown() {

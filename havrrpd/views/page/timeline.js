@@ -43,7 +43,13 @@ export class Timeline {
     new ResizeObserver(() => this.draw()).observe(chart);
   }
 
+  /** Draw again if it would move by a pixel. */
+  tick() {
+    if (this.end === null && this.now() - this.drawn >= this.span / this.width) this.draw();
+  }
+
   draw() {
+    this.drawn = this.now();
     this.width = this.parts.chart.clientWidth - LABELS;
     if (this.width <= 0) return;
     const following = this.end === null, end = this.#end(), start = end - this.span;
