@@ -2,8 +2,10 @@
 # What is missing is installed once; the stamps in .venv make a second run fast.
 
 PACKAGES := keepalived iproute2 iputils-ping nftables procps tcpdump openssl python3-venv
-# For the tests alone: a Debian that boots in a container, an image, man pages, another clock.
-TEST_PACKAGES := debootstrap systemd-container podman groff-base libfaketime
+# For the tests alone: a Debian that boots in a container, an image, man pages, another clock,
+# a browser.
+TEST_PACKAGES := debootstrap systemd-container podman groff-base libfaketime \
+	chromium fonts-dejavu-core
 PYTHON := .venv/bin/python
 PROMETHEUS := .venv/prometheus/usr/bin/prometheus
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -30,10 +30,10 @@ async def answering_unix(app: Application, path: Path) -> AsyncIterator[Door]:
 
 @asynccontextmanager
 async def answering_tcp(
-    app: Application, admission: Admission, host: str = "127.0.0.1"
+    app: Application, admission: Admission, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[tuple[int, Door]]:
-    """Yields the port, and the door."""
-    with listening_tcp(host, 0) as listener:
+    """Yields the port, and the door. Port 0: one that is free."""
+    with listening_tcp(host, port) as listener:
         async with _answering(app, listener, admission) as door:
             yield listener.getsockname()[1], door
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -251,10 +252,10 @@ class Page(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.references: list[str | None] = []
+        self.references: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.references += [value for name, value in attrs if name in ("src", "href")]
+        self.references += [value for name, value in attrs if name in ("src", "href") and value]
 
 
 async def test_the_page_needs_no_other_host_and_its_policy_allows_none(path: Path) -> None:
@@ -262,14 +263,26 @@ async def test_the_page_needs_no_other_host_and_its_policy_allows_none(path: Pat
     async with served(path, Orders()) as ask:
         answer = await ask("GET", "/")
         page.feed(answer.body.decode())
-        bodies = [answer.body, *[(await ask("GET", url)).body for url in page.references]]
-    assert page.references == ["/page.css", "/page.js", "/status"]
+        parts = [await ask("GET", f"/{url}") for url in page.references]
+        modules = [
+            module for part in parts for module in re.findall(rb'from "\./(.+?)"', part.body)
+        ]
+        folder = page.references[0].rpartition("/")[0]
+        parts += [await ask("GET", f"/{folder}/{module.decode()}") for module in modules]
+    names = [url.rpartition("/")[2] for url in page.references]
+    assert names == ["icon.svg", "page.css", "page.js", "status"]
+    assert {part.status for part in parts} == {200}
+    bodies = [
+        body.replace(b"http://www.w3.org/2000/svg", b"")
+        for body in (answer.body, *[p.body for p in parts])
+    ]
     assert not any(b"http:" in body or b"https:" in body for body in bodies)
     policy = answer.headers["Content-Security-Policy"].split("; ")
     assert policy == [
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
+        "img-src 'self'",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

@@ -12,14 +12,14 @@ import msgspec
 from aiohttp.typedefs import Handler
 from aiohttp.web import HTTPException, Request, Response, StreamResponse, middleware
 
-# The page has a style sheet and a script of its own, and asks nobody but this server.
+# The page has a style sheet, scripts and an icon of its own, and asks nobody but this server.
 HEADERS: Mapping[str, str] = MappingProxyType(
     {
         "Server": "havrrpd",
         "Cache-Control": "no-store",
         "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         ),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",

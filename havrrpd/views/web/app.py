@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from aiohttp.web import Application, Request, Response, StreamResponse
 
@@ -19,11 +18,10 @@ from havrrpd.views.web.connection import Connection
 from havrrpd.views.web.events import Events
 from havrrpd.views.web.guard import guard
 from havrrpd.views.web.orders import Control, add_orders
+from havrrpd.views.web.page import add_page
 
 Snapshot = Callable[[], Node]
 Get = Callable[[Request], Awaitable[Response]]
-
-_PAGE = Path(__file__).parents[1] / "page"
 
 
 def read_only_app(snapshot: Snapshot, changes: Changes | None = None) -> Application:
@@ -34,9 +32,7 @@ def read_only_app(snapshot: Snapshot, changes: Changes | None = None) -> Applica
     app.on_response_prepare.append(_add_headers)
     events = Events(snapshot, changes or Changes())
     app.on_shutdown.append(events.end)
-    app.router.add_get("/", _file("index.html", "text/html"))
-    app.router.add_get("/page.css", _file("page.css", "text/css"))
-    app.router.add_get("/page.js", _file("page.js", "text/javascript"))
+    add_page(app)
     app.router.add_get("/status", _status(snapshot, turn))
     app.router.add_get("/status/{router}", _router_status(snapshot))
     app.router.add_get("/history", _history(snapshot))
@@ -59,16 +55,6 @@ def control_app(
 
 async def _add_headers(_request: Request, answer: StreamResponse) -> None:
     answers.add_headers(answer)
-
-
-def _file(name: str, content_type: str) -> Get:
-    content = (_PAGE / name).read_bytes()
-
-    async def handle(_request: Request) -> Response:
-        kept = {"Cache-Control": "no-cache"}  # a newer havrrpd has another page
-        return answers.body(content, f"{content_type}; charset=utf-8", headers=kept)
-
-    return handle
 
 
 def _status(snapshot: Snapshot, turn: asyncio.Lock) -> Get:

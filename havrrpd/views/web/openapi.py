@@ -68,8 +68,13 @@ _HISTORY_QUERY = (
 
 OPERATIONS: Mapping[tuple[str, str], _Operation] = {
     ("GET", "/"): _Operation("The page for people.", {200: ("HTML.", _text("text/html"))}),
-    ("GET", "/page.css"): _Operation("Of the page.", {200: ("CSS.", _text("text/css"))}),
-    ("GET", "/page.js"): _Operation("Of the page.", {200: ("A module.", _text("text/javascript"))}),
+    ("GET", "/page/{version}/{file}"): _Operation(
+        "A style sheet, a module or the icon of the page.",
+        {
+            200: ("The part.", _text("text/css", "text/javascript", "image/svg+xml")),
+            404: ("The page of this havrrpd has no such part.", _ERROR),
+        },
+    ),
     ("GET", "/status"): _Operation(
         "The node with all its routers.", {200: ("The node.", _json(documents.NodeStatus))}
     ),
@@ -144,12 +149,10 @@ _TO_ANYBODY = {
 }
 _UNAUTHORIZED = {401: "User and password are needed, or are wrong."}
 
-_ROUTER = {
-    "name": "router",
-    "in": "path",
-    "required": True,
-    "description": "The id of a router, as /status has it.",
-    "schema": {"type": "string", "minLength": 1},
+_PARAMETERS = {
+    "router": "The id of a router, as /status has it.",
+    "version": "As the page has it.",
+    "file": "As the page has it.",
 }
 
 
@@ -188,9 +191,20 @@ def _operation(operation: _Operation, path: str, *, is_head: bool, with_users: b
         for status, (text, content) in sorted(all_answers.items())
     }
     described: Json = {"summary": operation.summary, "responses": answers}
-    if parameters := [*([_ROUTER] if "{router}" in path else []), *operation.query]:
+    named = [_parameter(name) for name in _PARAMETERS if f"{{{name}}}" in path]
+    if parameters := [*named, *operation.query]:
         described["parameters"] = parameters
     return described
+
+
+def _parameter(name: str) -> Json:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": _PARAMETERS[name],
+        "schema": {"type": "string", "minLength": 1},
+    }
 
 
 def _schemas() -> Json:
