@@ -71,13 +71,16 @@ def files() -> dict[Path, str]:
 def command_page() -> str:
     """havrrpd(1): all commands on one page."""
     context = click.Context(cli, info_name="havrrpd", **cli.context_settings)
-    said = (cli.help or "").rstrip(".")
+    said, *more = _paragraphs(cli)
     lines = [
         _title("havrrpd", 1),
         ".SH NAME",
-        f"havrrpd \\- {_escaped(said[:1].lower() + said[1:])}",
+        f"havrrpd \\- {_escaped(said[:1].lower() + said[1:].rstrip('.'))}",
         ".SH SYNOPSIS",
         f".B {_escaped(_usage(context))}",
+        ".SH DESCRIPTION",
+        *_set(more),
+        *_examples(cli),
         ".SH OPTIONS",
         *_options(context),
         ".TP",
@@ -126,8 +129,26 @@ def _commands(context: click.Context) -> Iterator[str]:
             yield from _commands(inner)
             continue
         yield f'.SS "{_escaped(_usage(inner))}"'
-        yield _escaped(" ".join((command.help or "").split()))
+        yield from _set(_paragraphs(command))
+        yield from _examples(command)
         yield from _options(inner)
+
+
+def _paragraphs(command: click.Command) -> list[str]:
+    return [" ".join(each.split()) for each in (command.help or "").split("\n\n")]
+
+
+def _set(paragraphs: Sequence[str]) -> Iterator[str]:
+    for each in paragraphs:
+        yield from (".PP", _escaped(each))
+
+
+def _examples(command: click.Command) -> Iterator[str]:
+    """The epilog: a mark for click, a heading, then commands."""
+    _, _, lines = (command.epilog or "").partition("Examples:\n")
+    if lines:
+        commands = (_escaped(line.strip()) for line in lines.splitlines())
+        yield from (".PP", ".RS", ".EX", *commands, ".EE", ".RE")
 
 
 def _usage(context: click.Context) -> str:

@@ -136,7 +136,6 @@ def test_the_service_has_only_the_capabilities_that_are_explained() -> None:
         "CAP_NET_BROADCAST",
         "CAP_SYS_ADMIN",
         "CAP_SYS_PTRACE",
-        "CAP_DAC_READ_SEARCH",
         "CAP_DAC_OVERRIDE",
     }
 
