@@ -358,6 +358,7 @@ class Router(Struct, frozen=True):
     settings: Settings
     namespace: str | None = None  # None: the host's
     pid: int | None = None  # of the VRRP process; None: no living keepalived
+    running_since: float = float("-inf")  # when that process, or the last one, started
     config: KeepalivedConfig = field(default_factory=KeepalivedConfig)
     listed: bool = False  # the kernel's addresses and links were listed once
     wire_watched: bool = False

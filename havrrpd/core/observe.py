@@ -36,6 +36,7 @@ from havrrpd.core.messages import (
     WireWatched,
 )
 from havrrpd.core.model import (
+    Evidence,
     Instance,
     InstanceConfig,
     IPInterface,
@@ -106,7 +107,8 @@ def _each(router: Router, change: Callable[[Instance], Instance]) -> Router:
 
 
 def _started(router: Router, event: KeepalivedStarted, now: float) -> Router:
-    router = replace(router, pid=event.pid, namespace=event.namespace)
+    since = event.running_since
+    router = replace(router, pid=event.pid, running_since=since, namespace=event.namespace)
     router = _configured(router, event.config, now)
 
     def fresh(instance: Instance) -> Instance:
@@ -125,9 +127,10 @@ def _started(router: Router, event: KeepalivedStarted, now: float) -> Router:
 def _configured(router: Router, config: KeepalivedConfig, now: float) -> Router:
     """Instances keep what is known of them where name, VRID and interface are still the same."""
     known = {_identity(i.config): i for i in router.instances}
+    began = Evidence(process_started=router.running_since)
 
     def made(c: InstanceConfig) -> Instance:
-        instance = known.get(_identity(c), Instance(c, since=now))
+        instance = known.get(_identity(c)) or Instance(c, since=now, evidence=began)
         return replace(instance, config=c, present=_present(c, router.addresses))
 
     return replace(router, config=config, instances=tuple(made(c) for c in config.instances))

@@ -102,6 +102,8 @@ class Watch:
                     connection.close()
                 connection = None
             time.sleep(max(0.0, began + EVERY - time.monotonic()))
+        if connection is not None:
+            connection.close()
 
     def _keep(self, name: str, code: int, body: bytes) -> None:
         now = time.monotonic()

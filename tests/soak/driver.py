@@ -24,7 +24,7 @@ LATE = 4.0  # seconds: four faults at a time, a hundred keepaliveds, two cores
 START = Limit(180.0)
 SCRAPE_LIMIT = 10.0
 ALONE_EVERY = 12  # faults
-MOST_WRONG = 20
+MOST_WRONG = 8
 
 _ROWS: Mapping[str, Row] = {row.name: row for row in ROWS}
 

@@ -25,6 +25,7 @@ from tests.soak.usage import Usage, growth, leaks, usage
 ROUTERS = 50  # on two nodes: a keepalived takes one of root's 128 inotify instances
 WORKERS = 4
 WARM_UP = 0.25  # of the time, ahead of what is measured
+LOOK = 2.0  # seconds
 REST = Limit(60.0)
 SPARED = "network1"
 LOG = '[log]\nlevel = "debug"\n'  # which says what vanished from /proc
@@ -47,32 +48,44 @@ class Soak:
             measuring = threading.Thread(target=self._measure)
             measuring.start()
             try:
-                self._driver.run(self._seconds * WARM_UP, WORKERS)
-                self._rest()
-                before = self._usage()
+                before = self._phase(WARM_UP, "after the warm-up")
                 self._used.clear()
-                print(f"after the warm-up: {before}", flush=True)
-                self._driver.run(self._seconds * (1 - WARM_UP), WORKERS)
-                self._rest()
-                after = self._usage()
-                print(f"at the end: {after}", flush=True)
+                after = self._phase(1 - WARM_UP, "at the end")
             finally:
                 self._ended.set()
                 measuring.join()
-        print(f"memory: {growth(self._used):+.2f} MB an hour, of {len(self._used)} looks")
         done = self._driver.done
         print(f"{done.total()} faults: {', '.join(f'{n} {w}' for w, n in done.most_common())}")
+        if before is None or after is None:
+            return self._driver.wrong
+        print(f"memory: {growth(self._used):+.2f} MB an hour, of {len(self._used)} looks")
         return [*self._driver.wrong, *leaks(self._used, before, after)]
+
+    def _phase(self, share: float, when: str) -> Usage | None:
+        """A share of the time, and what is used at rest behind it; None: havrrpd has ended."""
+        self._driver.run(self._seconds * share, WORKERS)
+        self._rest()
+        if not self._lab.havrrpd[SPARED].running:
+            return None
+        used = self._usage()
+        print(f"{when}: {used}", flush=True)
+        return used
 
     def _rest(self) -> None:
         """All is right, and nothing else was counted than what was done."""
-        if not self._driver.wrong:
+        try:
             self._driver.all_well(REST)
-        self._driver.wrong += self._driver.differences()
+            self._driver.wrong += self._driver.differences()
+        except (AssertionError, OSError) as error:
+            self._driver.wrong.append(f"at rest: {error}")
 
     def _measure(self) -> None:
-        while not self._ended.wait(2.0):
-            self._used.append(self._usage())
+        while not self._ended.wait(LOOK):
+            try:
+                self._used.append(self._usage())
+            except OSError as error:
+                self._driver.wrong.append(f"havrrpd of {SPARED} has ended: {error}")
+                return
 
     def _usage(self) -> Usage:
         tasks = int(self._lab.node(SPARED).path(str(COUNT)).read_text() or 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from havrrpd.core.messages import GatewayProbed, LinkChanged, StateNotified
+from msgspec.structs import replace
+
+from havrrpd.core.messages import GatewayProbed, KeepalivedReloaded, LinkChanged, StateNotified
 from havrrpd.core.model import Cause, Gateway, Outcome, State, Witness, Word
-from tests.support import CHECKED, GATEWAY, Driven
+from tests.support import CHECKED, GATEWAY, INSTANCE, Driven, configured
 
 UPSTREAM = Gateway(GATEWAY, "qg-1")
 
@@ -27,6 +29,12 @@ def test_a_promotion_shows_the_resignation_before_it_and_who_agreed() -> None:
         (Witness.KERNEL, "2 of 2 virtual addresses are there", -2.4),
         (Witness.NOTIFICATION, "keepalived said MASTER", 0.0),
     ]
+
+
+def test_an_instance_that_a_reload_brings_shows_since_when_keepalived_runs() -> None:
+    renamed = configured(replace(INSTANCE, name="VR_new"))
+    driven = Driven().as_master().feed(KeepalivedReloaded(renamed), at=20.0)
+    assert said(driven)[0] == (Witness.PROCESS, "keepalived runs, pid 7", -120000.0)
 
 
 def test_a_peer_that_fell_silent_is_named_with_its_last_advert() -> None:
