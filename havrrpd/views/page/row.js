@@ -35,9 +35,8 @@ export function rowView(row, { tabbable, selected }) {
 }
 
 export function rowClass(row, selected) {
-  const tall = row.router && Math.max(row.router.gateways.length, row.router.problems.length) > 1;
   return (row.level === BAD ? "is-bad" : row.level === ODD ? "is-odd" : "")
-    + (selected ? " is-selected" : "") + (tall ? " is-tall" : "");
+    + (selected ? " is-selected" : "");
 }
 
 /** The word, in the colour that its evidence allows: a MASTER with a problem is not green. */

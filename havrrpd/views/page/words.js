@@ -19,13 +19,13 @@ export const CAUSES = {
 
 const UNITS = [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]];
 
-/** As 12 s, 3 min 20 s, 2 h 5 min. `rough`: only the larger unit from ten of it on. */
+/** As 12 s, 3 min 20 s, 2 h 5 min. `rough`: no seconds beside minutes, and one unit from ten on. */
 export function duration(seconds, rough = false) {
   const whole = Math.max(0, Math.floor(seconds));
   for (const [size, unit, smallSize, smallUnit] of UNITS) {
     if (whole < size) continue;
     const many = Math.floor(whole / size), rest = Math.floor((whole % size) / smallSize);
-    return `${many} ${unit}` + (rest && !(rough && many >= 10) ? ` ${rest} ${smallUnit}` : "");
+    return `${many} ${unit}` + (rest && !(rough && (many >= 10 || size === 60)) ? ` ${rest} ${smallUnit}` : "");
   }
   return `${whole} s`;
 }
