@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import random
 import resource
@@ -140,8 +141,9 @@ def descriptors_used_up(place: Place) -> Iterator[None]:
     """Not one more can be had; then keepalived stops."""
     pid = place.havrrpd.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, before[1]))
+    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    first_free = next(number for number in itertools.count() if number not in used)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (first_free, before[1]))
     try:
         place.keepalived.stop()
         yield

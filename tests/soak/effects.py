@@ -38,7 +38,6 @@ EFFECTS: Mapping[str, Effects] = {
     "both_stopped": _CONTEST,
     "stopped": [(_ENDED, _GIVEN), (_ENDED_UNHEARD, _GIVEN)],
     "reloaded": [(_NONE, _NONE)],
-    "reloaded_broken": [(_DIED, _TAKEN)],
     "reloaded_renamed": [(_NONE, _NONE)],
     "addresses_flushed": [(_FLUSHED, _GIVEN), (_FLUSHED_UNHEARD, _GIVEN)],
     "excluded_deleted": [(_NONE, _NONE)],
@@ -56,7 +55,6 @@ EFFECTS: Mapping[str, Effects] = {
 ALONE: Mapping[str, Effects] = {
     "proc_vanishes": [(_NONE, _NONE)],
     "descriptors_used_up": [(_ENDED, _GIVEN), (_ENDED_UNHEARD, _GIVEN)],
-    "havrrpd_stopped": [(_ENDED, _GIVEN), (_ENDED_UNHEARD, _GIVEN)],
     "havrrpd_killed": [(_NONE, _NONE)],
 }
 
