@@ -34,7 +34,7 @@ from havrrpd.terminal.options import BAD_CONFIG, DEGRADED, FAILED
     envvar="HAVRRPD_SOCKET",
     default=DEFAULT_SOCKET,
     show_default=True,
-    type=click.Path(),
+    type=click.Path(readable=False),
     metavar="PATH",
     help="The daemon's Unix socket (or HAVRRPD_SOCKET).",
 )

@@ -34,6 +34,10 @@ pytestmark = pytest.mark.root
 
 DAC_OVERRIDE = 1  # its bit, capabilities(7); the others are what the doctor looks for
 WATCHDOG = 10.0  # seconds, havrrpd.service's WatchdogSec
+COPY_A_DESCRIPTOR = (
+    "import ctypes, os; copy = ctypes.CDLL(None).syscall(438, os.pidfd_open({pid}), 0, 0); "
+    "assert copy >= 0"
+)
 AS_A_USER = ("setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups")
 WEB = """
 [web]
@@ -182,6 +186,19 @@ def test_tls_passwords_and_limits_work_under_the_hardening(node: Node, tmp_path:
     node.write(CONFIG, CHECKS)
     node.run("systemctl", "reload", "havrrpd")
     node.run("rm", "-r", "/etc/havrrpd/tls")
+
+
+def test_the_service_may_copy_a_descriptor_of_keepalived(node: Node) -> None:
+    unit = node.say("systemctl", "cat", "havrrpd")
+    for what in ("Type", "ExecStartPre", "ExecReload", "WatchdogSec", "Restart", "StateDirectory"):
+        unit = re.sub(rf"(?m)^{what}=.*\n", "", unit)
+    code = COPY_A_DESCRIPTOR.format(pid=node.show("keepalived", "MainPID"))
+    probe = re.sub(
+        r"(?m)^ExecStart=.*", f"Type=oneshot\nExecStart=/usr/bin/python3 -c '{code}'", unit
+    )
+    node.write("/run/systemd/system/probe.service", probe)
+    node.run("systemctl", "daemon-reload")
+    node.run("systemctl", "start", "probe")
 
 
 def test_a_configuration_that_is_bad_makes_reload_fail_and_changes_nothing(node: Node) -> None:
