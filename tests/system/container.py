@@ -34,8 +34,8 @@ rm -rf "$WORK/work/work/incompat"
 mount -t overlay overlay "$WORK/root" \\
     -o "lowerdir=$TREE,upperdir=$WORK/upper,workdir=$WORK/work,volatile"
 exec systemd-nspawn --quiet --boot --directory "$WORK/root" \\
-    --system-call-filter=pidfd_getfd --private-network --resolv-conf=off --register=no --keep-unit \\
-    --console=pipe systemd.unified_cgroup_hierarchy={int(cgroups.UNIFIED)}
+    --system-call-filter=pidfd_getfd --private-network --resolv-conf=off --register=no \\
+    --keep-unit --console=pipe systemd.unified_cgroup_hierarchy={int(cgroups.UNIFIED)}
 """
 # Whoever of these dies takes the next one along, down to the container; not so nspawn by itself.
 _ISOLATED = (
