@@ -24,9 +24,11 @@ _FLUSHED_UNHEARD: Effect = {**_FLUSHED, "BACKUP because of address_removed": 2}
 # Of a keepalived that has said nothing since its FIFO was opened: the addresses go first.
 _ENDED_UNHEARD: Effect = {**_ENDED, "BACKUP because of address_removed": 1}
 _NONE: Effect = {}
-_CONTEST: Effects = (
-    ({"BACKUP because of preempted": 1}, _TAKEN),
-    (_NONE, {**_TAKEN, "BACKUP because of preempted": 1}),
+# Where keepalived said nothing yet, the kernel alone decides, and can be heard before the advert.
+_CONTEST: Effects = tuple(
+    effect
+    for lost in ("BACKUP because of preempted", "BACKUP because of address_removed")
+    for effect in (({lost: 1}, _TAKEN), (_NONE, {**_TAKEN, lost: 1}))
 )
 
 EFFECTS: Mapping[str, Effects] = {

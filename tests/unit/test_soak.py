@@ -20,8 +20,10 @@ havrrpd_resignations_total{router="r2",cause="failover_requested"} 3.0
 KEY = ("network1", "r1")
 
 
-def used(at: float, memory: float, descriptors: int = 100, tasks: int = 9) -> Usage:
-    return Usage(at, memory, descriptors, 20, 0, tasks)
+def used(
+    at: float, memory: float, descriptors: int = 100, tasks: int = 9, threads: int = 20
+) -> Usage:
+    return Usage(at, memory, descriptors, threads, 0, tasks)
 
 
 def test_each_fault_of_the_soak_is_a_row_of_the_matrix() -> None:
@@ -81,3 +83,9 @@ def test_memory_that_goes_up_and_down_is_no_leak_and_a_steady_growth_is() -> Non
 def test_more_descriptors_or_tasks_at_rest_are_a_leak() -> None:
     found = leaks([used(0, 50)], used(0, 50), used(9, 50, descriptors=101, tasks=11))
     assert found == ["descriptors: 100 before, 101 after", "tasks: 9 before, 11 after"]
+
+
+def test_threads_of_pools_come_when_they_are_needed_and_more_are_a_leak() -> None:
+    assert leaks([used(0, 50)], used(0, 50), used(9, 50, threads=48)) == []
+    found = leaks([used(0, 50)], used(0, 50), used(9, 50, threads=49))
+    assert found == ["threads: 20 before, 49 after"]
