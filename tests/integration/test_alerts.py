@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -214,25 +215,25 @@ def nobody_is_heard_and_havrrpd_is_deaf(lab: Lab, alerts: Alerts) -> None:
     for each in sorted(lab.names, key=lambda node: node == master):
         lab.keepalived[each, first.number].pause()
     for program in (None, None, DEAF):
+        before = started_at(lab, name)
         lab.kill_havrrpd(name)
         start(lab, name, program=program)
-        scraped(lab, name)
+        wait_until(partial(has_another, lab, name, before), 10.0, "a scrape of the new process")
     alerts.wait_for("VrrpNoMasterHeard", "HavrrpdDeaf", "HavrrpdBlind", "HavrrpdRestarts")
     lab.kill_havrrpd(name)
     for each in lab.names:
         lab.keepalived[each, first.number].resume()
 
 
-def scraped(lab: Lab, name: str) -> None:
-    """Prometheus has seen the process that runs there now."""
-    uptime = f"time() - process_start_time_seconds{{instance='{name}'}}"
+def started_at(lab: Lab, name: str) -> str | None:
+    """When the process began that Prometheus scraped there last; None: nobody answered."""
+    asked = f"process_start_time_seconds{{instance='{name}'}}"
+    return prometheus.query(lab.any_node(MONITOR), asked).get(name)
 
-    def fresh() -> bool:
-        shown = lab.node(name).status()["uptime_seconds"]
-        seen = prometheus.query(lab.any_node(MONITOR), uptime)
-        return name in seen and float(seen[name]) < shown + 1.5
 
-    wait_until(fresh, 10.0, "a scrape of the new process")
+def has_another(lab: Lab, name: str, before: str | None) -> bool:
+    """Whether Prometheus scrapes another process there than the one that began then."""
+    return started_at(lab, name) not in (None, before)
 
 
 def havrrpd_is_late_and_routers_flap(lab: Lab, alerts: Alerts) -> None:

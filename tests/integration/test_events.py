@@ -41,7 +41,8 @@ class Live:
 
     def snapshot(self) -> Node:
         passed = asyncio.get_running_loop().time() - self._began
-        return replace(self.node, now=1000.0 + passed, routers=dict(self.node.routers))
+        now, wall_now = NODE.now + passed, NODE.wall_now + passed
+        return replace(self.node, now=now, wall_now=wall_now, routers=dict(self.node.routers))
 
     def step(self, router: Router) -> None:
         self.node = replace(self.node, routers={**self.node.routers, router.id: router})

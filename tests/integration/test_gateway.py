@@ -475,12 +475,12 @@ async def test_a_probe_that_a_stalled_loop_could_not_judge_is_discarded(
 async def test_a_reply_that_came_in_time_counts_though_the_loop_was_late(
     probing: Probing,
 ) -> None:
-    probing.probe(GATEWAY4, OWN4, timeout=0.1)
-    stall(0.3)
+    probing.probe(GATEWAY4, OWN4, timeout=1.0)
+    stall(1.6)
     event = await probing.outcome()
     assert event.outcome is Outcome.REPLY
     assert event.rtt_seconds is not None
-    assert event.rtt_seconds < 0.1
+    assert event.rtt_seconds < 1.0
 
 
 def stall(seconds: float) -> None:
