@@ -347,6 +347,7 @@ def test_the_timeline_tells_what_moved_when_and_why(browser: Browser, stage: Sta
         expect(page.locator("#timeline output")).to_have_text(re.compile("48 min until"))
         page.locator(".mark.MASTER").click()
         expect(page.locator(".mark.MASTER")).to_have_count(2)
+        page.mouse.move(0, 0)  # what lies under it would be read
         page.locator(".chart").focus()
         press("0")
         press("ArrowRight")

@@ -137,11 +137,16 @@ def test_every_alert_fires_when_its_fault_is_there_and_none_while_all_is_well(la
 
 
 def nothing_is_wrong(lab: Lab, alerts: Alerts) -> None:
+    every_node_is_up = dict.fromkeys(lab.names, "1")
+    wait_until(
+        lambda: prometheus.query(lab.any_node(MONITOR), "up") == every_node_is_up, 10.0, "scrapes"
+    )
+    alerts.wait_silent()  # its first look may have come before havrrpd
     with Trial(lab, print) as trial:
         for _, step in STEPS[:GOOD]:
             step(trial)
             assert alerts.firing() == frozenset()
-    assert prometheus.query(lab.any_node(MONITOR), "up") == dict.fromkeys(lab.names, "1")
+    assert prometheus.query(lab.any_node(MONITOR), "up") == every_node_is_up
     for name in lab.names:
         shown = get(lab.node(name).path("/run/havrrpd/havrrpd.sock"), "/metrics", 5.0)
         assert promtool("check", "metrics", stdin=shown) == ""

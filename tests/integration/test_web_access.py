@@ -67,7 +67,7 @@ def web(pair: Pair) -> Web:
 # --- passwords ---
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/status", "/metrics", "/openapi.json", "/nope"])
+@pytest.mark.parametrize("path", ["/", "/history", "/status", "/metrics", "/openapi.json", "/nope"])
 @on_uvloop
 async def test_without_the_password_there_is_nothing_to_read(path: str) -> None:
     users = Users({"alice": fast(ALICE)})
