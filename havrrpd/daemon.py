@@ -49,7 +49,7 @@ from havrrpd.lag import LagMeter
 from havrrpd.levers import drain_mark, track_file
 from havrrpd.serving import Serving, admission
 from havrrpd.steps import Steps
-from havrrpd.usage import usage
+from havrrpd.usage import UsageMeter
 from havrrpd.views.changes import Changes
 from havrrpd.views.history import record
 from havrrpd.views.web.orders import RefusedError
@@ -92,6 +92,7 @@ class Daemon:
         self._sources = Sources(self._steps.emit, loaded)
         self._serving = Serving(self.snapshot, self, self._changes, loaded)
         self._lag = LagMeter()
+        self._usage = UsageMeter()
         self._stop = asyncio.Event()
         self._ready = False
         self._told_ready = False
@@ -129,6 +130,7 @@ class Daemon:
             *self._sources.jobs(),
             *self._serving.jobs(),
             ("lag", self._lag.run()),
+            ("usage", self._usage.run()),
             ("watchdog", self._feed_watchdog()),
         ]
 
@@ -301,7 +303,7 @@ class Daemon:
             config_reloaded_at=self._reloaded_at,
             sources=tuple(self._progress()),
             stalled_sources=self._stalled(now),
-            usage=usage(),
+            usage=self._usage.last,
         )
 
     def _is_ready(self, now: float) -> bool:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import ProcessCollector
 
 from havrrpd.core.node import Usage
 
+PERIOD = 1.0  # seconds between two looks, of 0.1 ms each
+
 _COLLECTOR = ProcessCollector(registry=None)
 
 
-def usage() -> Usage:
-    """Now; it takes 0.1 ms."""
-    seen = {s.name: s.value for family in _COLLECTOR.collect() for s in family.samples}
-    return Usage(
-        cpu_seconds=seen["process_cpu_seconds_total"],
-        resident_bytes=seen["process_resident_memory_bytes"],
-        open_descriptors=seen["process_open_fds"],
-        most_descriptors=seen["process_max_fds"],
-        started_at=seen["process_start_time_seconds"],
-    )
+class UsageMeter:
+    """`last` is what was seen last. Without a free descriptor /proc can't be read: it stays."""
+
+    def __init__(self) -> None:
+        self.last = Usage()
+        self._seen: dict[str, float] = {}
+        self._look()
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            self._look()
+
+    def _look(self) -> None:
+        self._seen |= {s.name: s.value for family in _COLLECTOR.collect() for s in family.samples}
+        self.last = Usage(
+            cpu_seconds=self._seen.get("process_cpu_seconds_total", 0.0),
+            resident_bytes=self._seen.get("process_resident_memory_bytes", 0.0),
+            open_descriptors=self._seen.get("process_open_fds", 0.0),
+            most_descriptors=self._seen.get("process_max_fds", 0.0),
+            started_at=self._seen.get("process_start_time_seconds", 0.0),
+        )
