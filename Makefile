@@ -53,7 +53,8 @@ round-robin: root .venv/.installed
 histories: .venv/.installed
 	@HAVRRPD_HISTORIES=20000 $(PYTHON) -m pytest tests/simulation/test_invariants.py
 
-# About 20 minutes: a million inputs for each decode. `TARGETS=netlink OPTIONS="--seed 7"` for one.
+# About 40 minutes, most of it for keepalived.conf: a million inputs for each decode.
+# `TARGETS=netlink OPTIONS="--seed 7"` for one.
 fuzz: .venv/.installed
 	@$(PYTHON) -m tests.fuzz $(OPTIONS) $(TARGETS)
 
