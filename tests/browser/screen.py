@@ -99,6 +99,9 @@ class Screen:
         found: list[float] = self.ask("tasks.splice(0)")
         return found
 
+    def forget_tasks(self) -> None:
+        self.ask("globalThis.tasks?.splice(0)")
+
     def complaints(self) -> list[str]:
         refused: list[str] = self.ask("refused")
         return [*self.errors, *refused]

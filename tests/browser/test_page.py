@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from urllib.parse import quote
 
@@ -475,8 +475,8 @@ def test_nothing_moves_for_those_who_asked_for_that(browser: Browser, stage: Sta
             assert shown.ask("document.getAnimations().length") == count
 
 
-LONG = 150.0  # ms that one task of scrolling takes at most; others use the machine as well
-ALL_ROWS = 1000.0  # ms for one task that draws a thousand rows
+LONG = 150.0  # ms: no task takes 50 on an idle machine, and this one may be busy
+TRIES = 3  # of which the best counts: what others do to the machine is not the page's fault
 _SCROLL = """async () => {
     const rows = document.getElementById("rows");
     let frames = 0;
@@ -488,17 +488,18 @@ _SCROLL = """async () => {
 }"""
 
 
-def longest_task(shown: Screen) -> float:
-    """In ms, of those since it was asked last."""
-    return max(shown.long_tasks, default=0.0)
+def longest_task(
+    shown: Screen, does: Callable[[], object], first: Callable[[], object] = lambda: None
+) -> float:
+    """In ms, of those that something took, at the best of several tries, each after `first`."""
 
+    def once() -> float:
+        first()
+        shown.forget_tasks()
+        does()
+        return max(shown.long_tasks, default=0.0)
 
-def longest_of_scrolling(shown: Screen) -> float:
-    """From the top to the bottom."""
-    shown.ask("document.getElementById('rows').scrollTop = 0")
-    longest_task(shown)
-    assert shown.ask(_SCROLL) > 50
-    return longest_task(shown)
+    return min(once() for _ in range(TRIES))
 
 
 def test_a_thousand_routers_load_scroll_and_change_smoothly(browser: Browser) -> None:
@@ -508,17 +509,36 @@ def test_a_thousand_routers_load_scroll_and_change_smoothly(browser: Browser) ->
         for n in range(1, 1001)
     ]
     with Stage(routers, history) as stage, screen(browser) as shown:
-        shown.open(stage.url, 1000)
-        assert longest_task(shown) < ALL_ROWS
-        assert min(longest_of_scrolling(shown) for _ in range(3)) < LONG
+
+        def loads() -> None:
+            shown.open(stage.url, 1000)
+
+        def scrolls() -> None:
+            shown.ask("document.getElementById('rows').scrollTop = 0")
+            assert shown.ask(_SCROLL) > 50
+
+        def all_leave() -> None:
+            for number in range(1000):
+                stage.show(router(number, State.BACKUP))
+            # A search by role would look at every element, and be the longest task.
+            expect(shown.page.locator("#kinds")).to_have_text("1000 BACKUP")
+
+        def half_come() -> None:
+            for each in crowd(1000):
+                stage.show(each)
+            expect(shown.page.locator("#kinds")).to_contain_text("500 MASTER")
+
+        assert longest_task(shown, loads) < LONG
+        assert longest_task(shown, scrolls) < LONG
+        heads = shown.page.locator("#table thead").bounding_box()
+        rows = shown.page.locator("#rows").bounding_box()
+        assert heads is not None
+        assert rows is not None
+        assert heads["y"] == rows["y"]  # they stay where they can be read
         stage.show(without_gateway(500))
         expect(shown.rows().first).to_contain_text("gateway_unreachable")
         shown.page.locator("#filter").fill(name(7)[:13])
         expect(shown.rows()).to_have_count(1)
         shown.page.locator("#filter").fill("")
         expect(shown.rows()).to_have_count(1000)
-        for number in range(1000):
-            stage.show(router(number, State.BACKUP))
-        # A search by role would look at every element, and be the longest task.
-        expect(shown.page.locator("#kinds")).to_have_text("1000 BACKUP")
-        assert longest_task(shown) < ALL_ROWS
+        assert longest_task(shown, all_leave, half_come) < LONG
