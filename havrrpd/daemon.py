@@ -208,6 +208,7 @@ class Daemon:
     def _record(self, router: Router, report: ReportTransition) -> None:
         kept = record(self._history, router, report, time.time() - time.monotonic())
         if kept is not None:
+            self._history.add(kept)
             self._journal.add(kept)
 
     def _write(self, router_id: str, path: str, value: int) -> Event:

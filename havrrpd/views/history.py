@@ -34,7 +34,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def record(history: History, router: Router, report: ReportTransition, epoch: float) -> Kept | None:
-    """Keep what the core reported of a router, as it is after that step. None: it is no news.
+    """What to keep of a report of the core, of the router after that step. None: it is no news.
 
     `epoch`: seconds since the epoch at the monotonic moment 0.
     """
@@ -65,7 +65,7 @@ def record(history: History, router: Router, report: ReportTransition, epoch: fl
             for each in report.evidence
         ],
     }
-    kept = Kept(
+    return Kept(
         document["id"],
         router.id,
         report.instance,
@@ -73,8 +73,6 @@ def record(history: History, router: Router, report: ReportTransition, epoch: fl
         epoch + moment,
         _encoder.encode(document),
     )
-    history.add(kept)
-    return kept
 
 
 def recalled(line: bytes) -> Kept:

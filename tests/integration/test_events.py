@@ -15,14 +15,13 @@ from havrrpd.core.history import History
 from havrrpd.core.model import GatewayCheck, Problem, Router, State, Verdict
 from havrrpd.core.node import Node, OddAdvert, Oddity
 from havrrpd.views.changes import Changes
-from havrrpd.views.history import record
 from havrrpd.views.status import head, plain_router
 from havrrpd.views.web import events
 from havrrpd.views.web.app import read_only_app
 from havrrpd.views.web.door import Admission, Door
 from havrrpd.views.web.limits import Limits, Refusal
 from tests.answering import answering_tcp, eventually, on_uvloop
-from tests.integration.test_openapi import BUSY, CHECKS, NODE, PROMOTED
+from tests.integration.test_openapi import BUSY, CHECKS, NODE, promote
 
 LIMIT = 5.0
 Told = tuple[str, Any]
@@ -54,7 +53,7 @@ class Live:
         self.changes.mark(router)
 
     def promote(self) -> None:
-        record(self.node.history, BUSY, PROMOTED, 1_699_999_000.0)
+        promote(self.node.history)
         self.changes.mark(BUSY.id)
 
 

@@ -98,9 +98,17 @@ PROMOTED = ReportTransition(
     Cause.PEER_RESIGNED,
     tuple(Statement(witness, "something", 989.9) for witness in Witness),
 )
+
+
+def promote(history: History) -> None:
+    kept = record(history, BUSY, PROMOTED, 1_699_999_000.0)
+    assert kept is not None
+    history.add(kept)
+
+
 HISTORY = History()
 for _ in range(3):
-    record(HISTORY, BUSY, PROMOTED, 1_699_999_000.0)
+    promote(HISTORY)
 NODE = Node(
     name="network1",
     version="9.9",

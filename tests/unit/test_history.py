@@ -84,6 +84,7 @@ def promoted(history: History, at: float = 10.0) -> Kept:
     router = replace(driven.router, problems=frozenset({Problem.LEVER_MISSING}))
     found = record(history, router, PROMOTED, EPOCH)
     assert found is not None
+    history.add(found)
     return found
 
 
