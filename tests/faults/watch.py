@@ -9,11 +9,12 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from havrrpd.lab.client import UnixConnection
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.waiting import LabError
+from tests.faults.looking import Looking
 
 EVERY = 0.1  # seconds between two looks
 PATIENCE = 0.5  # seconds for an answer
@@ -43,24 +44,16 @@ class Sample:
         return self.state == "MASTER" and not self.problems
 
 
-class Watch:
+class Watch(Looking):
     """A context manager: from entry to exit the samples are kept."""
 
     def __init__(self, lab: Lab, number: int = 1) -> None:
+        super().__init__(lab.names, EVERY)
         self._lab = lab
         self._router = lab.routers[number - 1].id
         self._samples: list[Sample] = []
         self._more = threading.Condition()
-        self._ended = False
-        self._threads = [
-            threading.Thread(target=self._look, args=(name,), name=f"watch {name}", daemon=True)
-            for name in lab.names
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
+        self._connections: dict[str, UnixConnection] = {}
 
     def __exit__(
         self,
@@ -68,9 +61,9 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ended = True
-        for thread in self._threads:
-            thread.join()
+        super().__exit__(kind, error, trace)
+        for connection in self._connections.values():
+            connection.close()
 
     def samples(self, since: float) -> list[Sample]:
         return [sample for sample in list(self._samples) if sample.at >= since]
@@ -87,23 +80,16 @@ class Watch:
         with self._more:
             self._more.wait(seconds)
 
-    def _look(self, name: str) -> None:
+    def look(self, name: str) -> None:
         """One connection is kept: then a daemon without descriptors can still answer."""
-        connection: UnixConnection | None = None
-        while not self._ended:
-            began = time.monotonic()
-            try:
-                if connection is None:
-                    socket = self._lab.node(name).path("/run/havrrpd/havrrpd.sock")
-                    connection = UnixConnection(socket, PATIENCE)
-                self._keep(name, *_get(connection, f"/status/{self._router}"))
-            except (OSError, LabError, http.client.HTTPException):
-                if connection is not None:
-                    connection.close()
-                connection = None
-            time.sleep(max(0.0, began + EVERY - time.monotonic()))
-        if connection is not None:
-            connection.close()
+        try:
+            if name not in self._connections:
+                socket = self._lab.node(name).path("/run/havrrpd/havrrpd.sock")
+                self._connections[name] = UnixConnection(socket, PATIENCE)
+            self._keep(name, *_get(self._connections[name], f"/status/{self._router}"))
+        except (OSError, LabError, http.client.HTTPException):
+            if connection := self._connections.pop(name, None):
+                connection.close()
 
     def _keep(self, name: str, code: int, body: bytes) -> None:
         now = time.monotonic()

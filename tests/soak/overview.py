@@ -7,58 +7,34 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.waiting import LabError
+from tests.faults.looking import Looking
 from tests.faults.watch import Sample, sample_of
 
 EVERY = 0.3  # seconds between two looks
 KEPT = 60.0  # seconds
 
 
-class Overview:
+class Overview(Looking):
     """A context manager: from entry to exit the samples of the last minute are kept."""
 
     def __init__(self, lab: Lab) -> None:
+        super().__init__(lab.names, EVERY)
         self.more = threading.Condition()
         self.kept: dict[str, list[Sample]] = defaultdict(list)  # by router
         self._lab = lab
-        self._ended = False
-        self._threads = [
-            threading.Thread(target=self._look, args=(name,), name=f"watch {name}", daemon=True)
-            for name in lab.names
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended = True
-        for thread in self._threads:
-            thread.join()
 
     def of(self, number: int) -> OfOne:
         return OfOne(self, self._lab.routers[number - 1].id)
 
-    def _look(self, name: str) -> None:
-        while not self._ended:
-            began = time.monotonic()
-            try:
-                shown = self._lab.node(name).status()
-            except (OSError, LabError, http.client.HTTPException):
-                shown = None
-            if shown is not None:
-                self._keep(name, {router["router"]: router for router in shown["routers"]})
-            time.sleep(max(0.0, began + EVERY - time.monotonic()))
+    def look(self, name: str) -> None:
+        try:
+            shown = self._lab.node(name).status()
+        except (OSError, LabError, http.client.HTTPException):
+            return  # it has no sample then
+        self._keep(name, {router["router"]: router for router in shown["routers"]})
 
     def _keep(self, name: str, routers: dict[str, dict[str, object]]) -> None:
         now = time.monotonic()
