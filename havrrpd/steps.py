@@ -1,6 +1,8 @@
 """Every router's state, and the one place where it changes: an event in, a step, its actions out.
 
-Events queue up in the order in which they came; deadlines that steps named wait in a heap.
+Events queue up in the order in which they came; deadlines that steps named wait in a heap. Events
+come first: a deadline concludes from silence, and what was heard meanwhile is in the queue. So a
+node that is too slow asks its gateways less often, instead of twice for each answer that waits.
 The addresses of a MASTER come and go together: those next to each other in the queue are one step.
 """
 
@@ -20,6 +22,8 @@ LATE = 0.5  # seconds by which a deadline was missed: what it concludes from sil
 CATCH_UP = 0.05  # seconds in which the sources read what came in meanwhile
 SHORTEST_PAUSE = 0.005  # seconds: what is due soon after one another is done together
 BATCH = 200  # events after which others on the loop get their turn
+SLICE = 50  # deadlines, which send probes, after which what came in meanwhile is heard
+EVENTS_FIRST = 1.0  # seconds for which deadlines wait at most: a flood must not stop them
 
 Perform = Callable[[Router, Action], None]
 Lifecycle = Callable[[str, Event | RouterGone], None]
@@ -51,12 +55,26 @@ class Steps:
         while True:
             if self._is_late():  # the loop stalled: first hear what the sockets hold meanwhile
                 await asyncio.sleep(CATCH_UP)
+            await self._hear()
+            await self._keep_deadlines()
+            if not self._queue:
+                await self._pause()
+
+    async def _hear(self) -> None:
+        """Step what is queued, and what comes in meanwhile."""
+        until = time.monotonic() + EVENTS_FIRST
+        self.progressed_at = time.monotonic()
+        while self._queue and self.progressed_at < until:
             self._work_off()
+            await asyncio.sleep(0)
             self.progressed_at = time.monotonic()
-            if self._queue:
+
+    async def _keep_deadlines(self) -> None:
+        for count, router_id in enumerate(self._overdue(), start=1):
+            self._step(router_id, DeadlinePassed())
+            if count % SLICE == 0:
                 await asyncio.sleep(0)
-                continue
-            await self._pause()
+                await self._hear()
 
     async def _pause(self) -> None:
         """Until an event comes, a deadline, or the watchdog's second."""
@@ -89,8 +107,6 @@ class Steps:
             else:
                 self._step(router_id, event, ahead)
                 ahead = []
-        for router_id in self._overdue():
-            self._step(router_id, DeadlinePassed())
 
     def _is_followed(self, router_id: str) -> bool:
         """Whether one more address of the same router comes next."""

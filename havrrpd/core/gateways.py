@@ -4,6 +4,9 @@
 against the verdict, or have not been answered yet, the next one follows at `retry_interval`: so a
 loss is known (fall - 1) x retry_interval + timeout after the first missed probe. Only a MASTER
 probes; a node that loses the role forgets what it knew.
+
+Only a deadline sends probes, and deadlines come behind everything that was heard: where each event
+sent what is due, a node that is behind would ask again for each answer that waits, and stay behind.
 """
 
 from __future__ import annotations
@@ -56,7 +59,9 @@ def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action
     checks = router.checks if unchanged else _wanted_checks(router, now)
     if isinstance(event, GatewayProbed):
         checks = tuple(_judged(c, event, router.settings.health_check, now) for c in checks)
-    checks, probes = _due_probes(router, checks, now)
+    probes: tuple[Action, ...] = ()
+    if isinstance(event, DeadlinePassed):
+        checks, probes = _due_probes(router, checks, now)
     verdict = connectivity(checks, router.settings.health_check.require)
     if checks != router.checks or verdict is not router.connectivity:
         router = replace(router, checks=checks, connectivity=verdict)
@@ -177,8 +182,7 @@ def _due_probes(
             kept.append(check)
             continue
         wait = _until_next(check, health_check)
-        on_time = now - check.due < wait  # else we were stalled: do not catch up in a burst
-        kept.append(replace(check, due=(check.due if on_time else now) + wait))
+        kept.append(replace(check, due=now + wait))  # not since it was due: we may be late
         probes.append(
             ProbeGateway(
                 check.gateway,

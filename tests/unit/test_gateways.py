@@ -8,6 +8,7 @@ from havrrpd.core.messages import (
     Action,
     AddressAdded,
     AddressRemoved,
+    DeadlinePassed,
     DefaultRoutesListed,
     GatewayProbed,
     ListDefaultRoutes,
@@ -145,7 +146,9 @@ def test_without_configured_gateways_or_virtual_routes_the_default_routes_are_as
     driven.feed(
         AddressAdded("qg-1", ip_interface("fe80::2/64")), DefaultRoutesListed((hop,)), at=0.1
     )
-    assert probes(driven) == [ProbeGateway(hop, ip_interface("fe80::2/64"), 1.0, ("arp", "icmp"))]
+    assert probes(driven.wait_until(0.1)) == [
+        ProbeGateway(hop, ip_interface("fe80::2/64"), 1.0, ("arp", "icmp"))
+    ]
     driven.wait_until(10.0)
     assert ListDefaultRoutes() in driven.actions
 
@@ -155,7 +158,7 @@ def test_a_hung_master_does_not_probe() -> None:
     assert StopProbing() in driven.actions
     assert driven.router.connectivity is Verdict.UNCHECKED
     assert probes(driven.wait_until(20.0)) == []
-    assert probes(driven.send(at=21.0)) == [PROBE]
+    assert probes(driven.send(at=21.0).wait_until(21.0)) == [PROBE]
 
 
 def test_a_gateway_keeps_its_failures_when_the_address_beside_it_goes() -> None:
@@ -178,5 +181,12 @@ def test_a_configured_link_local_gateway_names_its_interface() -> None:
 
 
 def test_a_stall_is_not_made_good_by_a_burst() -> None:
-    driven = checked_master().feed(StateNotified("VR_1", Word.MASTER, 150), at=20.0)
+    driven = checked_master().feed(DeadlinePassed(), DeadlinePassed(), at=20.0)
     assert probes(driven) == [PROBE]
+
+
+def test_what_is_heard_late_sends_no_probe() -> None:
+    driven = checked_master()
+    assert probes(driven.feed(reply(0.0), reply(0.5), at=20.0)) == []
+    assert probes(driven.feed(StateNotified("VR_1", Word.MASTER, 150), at=20.0)) == []
+    assert probes(driven.wait_until(20.0)) == [PROBE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from havrrpd.core.messages import (
     Action,
@@ -16,7 +17,7 @@ from havrrpd.core.messages import (
     StateNotified,
 )
 from havrrpd.core.model import Problem, Router, Settings, State, Word
-from havrrpd.steps import Steps
+from havrrpd.steps import BATCH, Steps
 from tests.support import CONFIG, Driven
 
 LIMIT = 5.0
@@ -30,7 +31,7 @@ class Around:
         self.performed: list[Action] = []
         self.changed: list[str] = []
         self.something = asyncio.Event()
-        self.steps = Steps(self._arrive, self._perform, self.changed.append)
+        self.steps = Steps(self._arrive, self._perform, self._change)
         self.steps.routers["r1"] = Router("r1", Settings("network1", settle=0.05))
 
     def _arrive(self, _router_id: str, event: Event | RouterGone) -> None:
@@ -40,11 +41,33 @@ class Around:
         self.performed.append(action)
         self.something.set()
 
+    def _change(self, router: str) -> None:
+        self.changed.append(router)
+        self.something.set()
+
     async def until(self, action: Action) -> None:
         async with asyncio.timeout(LIMIT):
             while action not in self.performed:
                 self.something.clear()
                 await self.something.wait()
+
+    async def until_stepped(self, router: str) -> None:
+        self.changed.clear()
+        async with asyncio.timeout(LIMIT):
+            while router not in self.changed:
+                self.something.clear()
+                await self.something.wait()
+
+    async def flood(self, router: str) -> None:
+        """More events than can be stepped."""
+        while True:
+            for _ in range(2 * BATCH):
+                self.steps.emit(router, NotifyWatched(True))
+            await asyncio.sleep(0)
+
+
+def hold_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def start(around: Around) -> None:
@@ -119,3 +142,35 @@ async def test_many_events_at_once_leave_the_loop_to_others() -> None:
         assert len(around.arrived) == 1003
     finally:
         running.cancel()
+
+
+async def test_what_was_heard_comes_ahead_of_a_deadline_however_much_it_is() -> None:
+    around = Around()
+    around.steps.routers["r2"] = Router("r2", Settings("network1"))
+    start(around)
+    around.steps.emit("r1", StateNotified("VR_1", Word.MASTER, 150))
+    around.steps.settle()  # the kernel says something else, which is a problem after 0.05 s
+    hold_the_loop(0.1)
+    for _ in range(3 * BATCH):
+        around.steps.emit("r2", NotifyWatched(True))
+    around.steps.emit("r1", StateNotified("VR_1", Word.BACKUP, 150))
+    running = asyncio.create_task(around.steps.run())
+    try:
+        await around.until_stepped("r1")
+    finally:
+        running.cancel()
+    assert ReportProblem("VR_1", Problem.WITNESSES_DISAGREE, True) not in around.performed
+
+
+async def test_a_flood_of_events_does_not_stop_the_deadlines() -> None:
+    around = Around()
+    around.steps.routers["r2"] = Router("r2", Settings("network1"))
+    start(around)
+    around.steps.emit("r1", StateNotified("VR_1", Word.MASTER, 150))
+    running = asyncio.create_task(around.steps.run())
+    flooding = asyncio.create_task(around.flood("r2"))
+    try:
+        await around.until(ReportProblem("VR_1", Problem.WITNESSES_DISAGREE, True))
+    finally:
+        running.cancel()
+        flooding.cancel()

@@ -194,9 +194,13 @@ class Keepalived:
             else:
                 self._look_at_absent(router)
             if count % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
+                await self._let_others_work()
         self._look_for_unprotected(now)
         self.scanned = True
+
+    async def _let_others_work(self) -> None:
+        await asyncio.sleep(0)
+        self.progressed_at = time.monotonic()
 
     def _look_for_unprotected(self, now: float) -> None:
         known = list(self._registry)
@@ -229,7 +233,7 @@ class Keepalived:
                 return
             if self._proc.is_vrrp(pid):
                 self._adopt(pid, age)
-                await asyncio.sleep(0)  # a thousand of them must not hold the loop
+                await self._let_others_work()  # a thousand of them must not hold the loop
             elif age < YOUNG and not self._quick:
                 self._quick = list(QUICK_SCANS[1:])
         except OSError as error:
