@@ -42,7 +42,7 @@ from havrrpd.core.model import (
 from havrrpd.core.wire import adverts_stopped_at
 
 # What comes all the time says nothing of which gateways there are.
-_CHANGES_NO_GATEWAY = (GatewayProbed, DeadlinePassed, AdvertSent, AdvertHeard)
+_CHANGES_NO_GATEWAY = (DeadlinePassed, AdvertSent, AdvertHeard)
 ROUTES_INTERVAL = 10.0  # seconds between two looks at the default routes
 
 
@@ -52,20 +52,26 @@ def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action
         router = _counted(router, event)
     if not _may_probe(router, now):
         return _stopped(router)
+    health_check = router.settings.health_check
+    if isinstance(event, GatewayProbed):
+        checks = tuple(_judged(check, event, health_check, now) for check in router.checks)
+        return _with_checks(router, checks), ()
     if isinstance(event, DefaultRoutesListed):
         router = replace(router, default_gateways=event.gateways)
     router, listing = _list_routes_if_due(router, now)
     unchanged = router.checks and isinstance(event, _CHANGES_NO_GATEWAY)
     checks = router.checks if unchanged else _wanted_checks(router, now)
-    if isinstance(event, GatewayProbed):
-        checks = tuple(_judged(c, event, router.settings.health_check, now) for c in checks)
     probes: tuple[Action, ...] = ()
     if isinstance(event, DeadlinePassed):
         checks, probes = _due_probes(router, checks, now)
+    return _with_checks(router, checks), (*listing, *probes)
+
+
+def _with_checks(router: Router, checks: tuple[GatewayCheck, ...]) -> Router:
     verdict = connectivity(checks, router.settings.health_check.require)
-    if checks != router.checks or verdict is not router.connectivity:
-        router = replace(router, checks=checks, connectivity=verdict)
-    return router, (*listing, *probes)
+    if checks == router.checks and verdict is router.connectivity:
+        return router
+    return replace(router, checks=checks, connectivity=verdict)
 
 
 def deadlines(router: Router) -> Iterator[float]:
@@ -76,14 +82,11 @@ def deadlines(router: Router) -> Iterator[float]:
 
 def connectivity(checks: tuple[GatewayCheck, ...], require: str) -> Verdict:
     """The verdict on all gateways together. require "all": one lost gateway loses the router."""
-    verdicts = [check.verdict for check in checks]
-    if not verdicts:
-        return Verdict.UNCHECKED
-    enough = all if require == "all" else any
-    if enough(v is Verdict.REACHABLE for v in verdicts):
-        return Verdict.REACHABLE
-    too_many = any if require == "all" else all
-    return Verdict.LOST if too_many(v is Verdict.LOST for v in verdicts) else Verdict.UNCHECKED
+    verdicts = {check.verdict for check in checks}
+    if len(verdicts) == 1:
+        return verdicts.pop()
+    decisive = Verdict.LOST if require == "all" else Verdict.REACHABLE
+    return decisive if decisive in verdicts else Verdict.UNCHECKED
 
 
 def restored(router: Router) -> bool:
