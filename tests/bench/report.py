@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 
 from tests.bench.figure import HAVRRPD, Figure
 
@@ -14,6 +15,10 @@ real, on three nodes, and in the rows that say so. Elsewhere the links, addresse
 notify FIFOs are real, on one node, but a stand-in process takes keepalived's place: a driver does
 in the kernel, on the wire and in the FIFO what keepalived would do. The gateways answer on another
 CPU than havrrpd's, as other machines would.
+
+A fixed piece of work (`tests/bench/pace.py`) was done {looks} times during the run, and took
+{fastest:.2f} to {slowest:.2f} s, {middle:.2f} s in the middle: so fast, and so steady, was the
+machine. Limits in seconds are to be read beside that; ratios to the peers hardly depend on it.
 
 CPU is of one core. How late the loop was is the upper bound of the bucket of
 `havrrpd_event_loop_lag_seconds`.
@@ -27,13 +32,20 @@ many routers, in the same run; below 1 the peer is better. A check script has no
 """
 
 
-def page(figures: Sequence[Figure], minutes: float, machine: str) -> str:
-    """Markdown."""
+def page(figures: Sequence[Figure], minutes: float, machine: str, paces: Sequence[float]) -> str:
+    """Markdown. `paces`: of the machine, in seconds, all through the run."""
     own = [figure for figure in figures if figure.by == HAVRRPD]
     others = [figure for figure in figures if figure.by != HAVRRPD]
     limited = [figure for figure in own if figure.limit is not None]
     parts = [
-        _HEAD.format(minutes=minutes, machine=machine),
+        _HEAD.format(
+            minutes=minutes,
+            machine=machine,
+            fastest=min(paces),
+            slowest=max(paces),
+            middle=median(paces),
+            looks=len(paces),
+        ),
         "\n## What is to be reached\n",
         _table(
             ("routers", "what", "figure", "limit", ""),

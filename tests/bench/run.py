@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import few, real, scale
 from tests.bench.figure import Figure
+from tests.bench.pace import pace
 from tests.bench.peers import check_script
 from tests.bench.peers.measure import measure, measure_few
 from tests.bench.peers.neutron import PEERS
@@ -31,26 +32,30 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true", help="havrrpd alone; writes no page")
     options = parser.parse_args()
     began = time.monotonic()
-    figures = []
-    for figure in _all(with_peers=not options.no_peers):
-        print(figure, flush=True)
-        figures.append(figure)
+    figures, paces = [], [pace()]
+    for part in _parts(with_peers=not options.no_peers):
+        for figure in part:
+            print(figure, flush=True)
+            figures.append(figure)
+        paces.append(pace())
+        print(f"the machine's pace: {paces[-1]:.2f} s", flush=True)
     if not options.no_peers:
-        PAGE.write_text(page(figures, (time.monotonic() - began) / 60, _machine()))
+        minutes = (time.monotonic() - began) / 60
+        PAGE.write_text(page(figures, minutes, _machine(), paces))
     return 0 if all(figure.holds for figure in figures) else 1
 
 
-def _all(*, with_peers: bool) -> Iterator[Figure]:
-    yield from few.measure()
-    yield from real.measure()
+def _parts(*, with_peers: bool) -> Iterator[Iterator[Figure]]:
+    yield few.measure()
+    yield real.measure()
     for count in sorted({*scale.SIZES, *(WITH_PEERS if with_peers else ())}):
-        yield from scale.measure(count, scale.PARTS if count in THOROUGHLY else OF_ALL)
+        yield scale.measure(count, scale.PARTS if count in THOROUGHLY else OF_ALL)
     if with_peers:
         for peer in PEERS:
             for count in WITH_PEERS:
-                yield from measure(peer, count)
-            yield from measure_few(peer)
-        yield from check_script.measure()
+                yield measure(peer, count)
+            yield measure_few(peer)
+        yield check_script.measure()
 
 
 def _machine() -> str:
