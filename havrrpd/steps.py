@@ -23,7 +23,7 @@ CATCH_UP = 0.05  # seconds in which the sources read what came in meanwhile
 SHORTEST_PAUSE = 0.005  # seconds: what is due soon after one another is done together
 BATCH = 200  # events after which others on the loop get their turn
 SLICE = 50  # deadlines, which send probes, after which what came in meanwhile is heard
-EVENTS_FIRST = 1.0  # seconds for which deadlines wait at most: a flood must not stop them
+EVENTS_FIRST = 1.0  # seconds in which events come ahead of deadlines: a flood must not stop them
 
 Perform = Callable[[Router, Action], None]
 Lifecycle = Callable[[str, Event | RouterGone], None]
@@ -55,26 +55,26 @@ class Steps:
         while True:
             if self._is_late():  # the loop stalled: first hear what the sockets hold meanwhile
                 await asyncio.sleep(CATCH_UP)
-            await self._hear()
-            await self._keep_deadlines()
+            until = time.monotonic() + EVENTS_FIRST
+            await self._hear(until)
+            await self._keep_deadlines(until)
             if not self._queue:
                 await self._pause()
 
-    async def _hear(self) -> None:
+    async def _hear(self, until: float) -> None:
         """Step what is queued, and what comes in meanwhile."""
-        until = time.monotonic() + EVENTS_FIRST
         self.progressed_at = time.monotonic()
         while self._queue and self.progressed_at < until:
             self._work_off()
             await asyncio.sleep(0)
             self.progressed_at = time.monotonic()
 
-    async def _keep_deadlines(self) -> None:
+    async def _keep_deadlines(self, until: float) -> None:
         for count, router_id in enumerate(self._overdue(), start=1):
             self._step(router_id, DeadlinePassed())
             if count % SLICE == 0:
                 await asyncio.sleep(0)
-                await self._hear()
+                await self._hear(until)
 
     async def _pause(self) -> None:
         """Until an event comes, a deadline, or the watchdog's second."""

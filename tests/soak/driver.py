@@ -16,7 +16,7 @@ from tests.faults.expecting import Expecting
 from tests.faults.place import Place
 from tests.faults.rows import ROWS
 from tests.faults.words import Hits, Limit, Row
-from tests.soak.effects import ALONE, EFFECTS, FORGETTING, RESTARTING
+from tests.soak.effects import ALONE, EFFECTS, FORGETTING, RESTARTING, UNANSWERED
 from tests.soak.ledger import Counts, Ledger, counted
 from tests.soak.overview import Overview
 
@@ -126,7 +126,7 @@ class Driver:
             name = self._other(self._spared)
         place = Place(self._lab, name, number)
         with FAULTS[row.name](place):
-            for says in row.says if row.name not in RESTARTING else ():
+            for says in row.says if row.name not in UNANSWERED else ():
                 expecting.said(says, name, place.began)
         expecting.well(row.again, time.monotonic(), holders)
         if row.name in ALONE:
