@@ -30,12 +30,12 @@ from havrrpd.sources.keepalived.loaded import LoadedConfig, locate, namespaces, 
 from havrrpd.sources.keepalived.pidfds import Pidfds
 from havrrpd.sources.keepalived.proc import Netns, Proc
 from havrrpd.sources.keepalived.routers import KnownRouter, Main, Process, Registry, name_router
+from havrrpd.sources.keepalived.schedule import Schedule
 from havrrpd.sources.keepalived.unprotected import UnprotectedNamespaces
 
 Found = Event | KeepalivedAbsent | RouterGone
 
 WAKE_INTERVAL = 1.0  # a reader that went deaf must not matter for longer
-QUICK_SCANS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # after a death or a change: a successor comes soon
 YOUNG = 2.0  # a process younger than that may not have opened its sockets yet
 SETTLED = 30.0  # one that has not for so long never will
 SLICE = 50  # routers looked at, 10 us each, before others on the loop have their turn
@@ -66,7 +66,6 @@ class Keepalived:
     ) -> None:
         self.progressed_at = time.monotonic()
         self._emit = emit
-        self._interval = interval
         self._netns_dir = netns_dir
         self._proc = Proc(proc)
         self._registry = Registry()
@@ -76,8 +75,7 @@ class Keepalived:
         self._refused: set[int] = set()  # processes that could not be examined, told once
         self._pidfds: Pidfds[KnownRouter] = Pidfds()
         self._woken = asyncio.Event()
-        self._due = time.monotonic()
-        self._quick: list[float] = []
+        self._schedule = Schedule(interval, time.monotonic())
         self._own_netns = self._proc.netns("self")
         self._unprotected = UnprotectedNamespaces(netns_dir, interval)
         self.scanned = False  # whether everything that runs was looked for once
@@ -116,7 +114,7 @@ class Keepalived:
                 router.main = None
             elif router.process is not None and router.process.pidfd == pidfd:
                 self._end(router, router.process)
-            self._hurry()
+            self._schedule.hurry(time.monotonic())
 
     @property
     def explicit(self) -> tuple[ExplicitRouter, ...]:
@@ -134,7 +132,7 @@ class Keepalived:
                 each.namespace, path
             )
             router.absent = on_disk(each.keepalived_conf)
-        self._hurry()
+        self._schedule.hurry(time.monotonic())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -145,11 +143,12 @@ class Keepalived:
                 self.progressed_at = time.monotonic()
                 self._woken.clear()
                 self.notice_deaths()
-                if time.monotonic() >= self._due:
-                    self._due = time.monotonic() + self._next_delay()
+                now = time.monotonic()
+                if now >= self._schedule.due:
+                    self._schedule.scanning(now)
                     await self._scan()
                     continue
-                wait = min(WAKE_INTERVAL, self._due - time.monotonic())
+                wait = min(WAKE_INTERVAL, self._schedule.due - now)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), max(wait, 0.0))
         finally:
@@ -164,13 +163,6 @@ class Keepalived:
         self._emit(router.id, KeepalivedEnded(process.pid))
 
     # --- scanning ---
-
-    def _hurry(self) -> None:
-        self._quick = list(QUICK_SCANS[1:])
-        self._due = time.monotonic() + QUICK_SCANS[0]
-
-    def _next_delay(self) -> float:
-        return min(self._quick.pop(0), self._interval) if self._quick else self._interval
 
     async def _scan(self) -> None:
         self._names = None
@@ -234,8 +226,8 @@ class Keepalived:
             if self._proc.is_vrrp(pid):
                 self._adopt(pid, age)
                 await self._let_others_work()  # a thousand of them must not hold the loop
-            elif age < YOUNG and not self._quick:
-                self._quick = list(QUICK_SCANS[1:])
+            elif age < YOUNG:
+                self._schedule.soon(now)
         except OSError as error:
             self._note_failure(pid, error)
 
@@ -358,9 +350,8 @@ class Keepalived:
         event = configurations.reloaded(router, process)
         if event is not None:
             self._emit(router.id, event)
-        elif process.changed_stamp not in (None, changed) and not self._quick:
-            self._quick = list(QUICK_SCANS[2:])
-            self._due = time.monotonic() + QUICK_SCANS[1]
+        elif process.changed_stamp not in (None, changed):
+            self._schedule.soon(time.monotonic())
 
     def _look_at_absent(self, router: KnownRouter) -> None:
         if router.absent is not None:
