@@ -40,11 +40,10 @@ def _of_promotion(router: Router, instance: Instance, now: float) -> Cause:
         return Cause.STARTED
     if now - evidence.master_heard < 2 * config.advert_int:
         return Cause.PREEMPTED if evidence.master_lower and config.preempt else Cause.UNKNOWN
-    heard_since_start = evidence.master_heard > evidence.process_started
-    starting = evidence.process_started + config.active_down_interval + FRESH
-    if now < starting and not heard_since_start:
-        return Cause.STARTED
-    return Cause.PEER_SILENT
+    starting = now < evidence.process_started + config.active_down_interval + FRESH
+    # One that had not yet fallen silent when this keepalived started was there, and is no more.
+    relieves = evidence.master_heard > evidence.process_started - config.active_down_interval
+    return Cause.STARTED if starting and not relieves else Cause.PEER_SILENT
 
 
 def _of_fault(router: Router, instance: Instance, now: float) -> Cause:

@@ -29,6 +29,11 @@ class Overview(Looking):
     def of(self, number: int) -> OfOne:
         return OfOne(self, self._lab.routers[number - 1].id)
 
+    def masters(self, node: str) -> int:
+        """How many routers the node is MASTER of, by its newest answer."""
+        newest = (self.of(router.number).newest() for router in self._lab.routers)
+        return sum(samples[node].state == "MASTER" for samples in newest)
+
     def look(self, name: str) -> None:
         try:
             shown = self._lab.node(name).status()

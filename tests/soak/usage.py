@@ -26,9 +26,12 @@ class Usage:
     threads: int
     namespaces: int  # network namespaces that its descriptors hold
     tasks: int
+    blocks: int = (
+        0  # of memory that Python gave out: what a leak adds to, and the allocator does not
+    )
 
 
-def usage(at: float, pid: int, tasks: int) -> Usage:
+def usage(at: float, pid: int, tasks: int, blocks: int = 0) -> Usage:
     """Raises OSError when the process is gone. /proc/PID/status is late by up to 32 pages a CPU."""
     status = Path(f"/proc/{pid}/status").read_text()
     memory = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -44,6 +47,7 @@ def usage(at: float, pid: int, tasks: int) -> Usage:
         int(threads[1]),
         sum(link.startswith("net:[") for link in links),
         tasks,
+        blocks,
     )
 
 

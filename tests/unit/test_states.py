@@ -96,6 +96,20 @@ def test_a_keepalived_that_just_started_becomes_master_because_it_started() -> N
     assert driven.transitions == [moved(State.BACKUP, State.MASTER, Cause.STARTED)]
 
 
+def test_a_master_that_was_there_when_keepalived_started_and_falls_silent_is_the_cause() -> None:
+    driven = Driven().as_backup().hear(150, at=0.0).die(at=0.3)
+    driven.feed(KeepalivedStarted(8, None, CONFIG, 1000.4), at=0.5)
+    driven.feed(at=4.1).promote()
+    assert driven.transitions == [moved(State.BACKUP, State.MASTER, Cause.PEER_SILENT)]
+
+
+def test_a_master_that_was_silent_before_keepalived_started_is_not() -> None:
+    driven = Driven().as_backup().hear(150, at=0.0).die(at=10.0)
+    driven.feed(KeepalivedStarted(8, None, CONFIG, 1010.1), at=10.2)
+    driven.feed(at=13.8).promote()
+    assert driven.transitions == [moved(State.BACKUP, State.MASTER, Cause.STARTED)]
+
+
 @pytest.mark.parametrize("event", [LinkChanged("ha-1", False), LinkRemoved("ha-1")])
 def test_a_link_that_goes_down_is_a_fault_caused_by_it(event: LinkChanged | LinkRemoved) -> None:
     driven = Driven().as_master().feed(event).fault()
