@@ -35,6 +35,6 @@ def _write(file: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    daemon.History = partial(History, KEPT)  # type: ignore[assignment,attr-defined,misc]
+    daemon.History = partial(History, KEPT)  # type: ignore[assignment,attr-defined]
     threading.Thread(target=_write, args=(COUNT.open("w"),), daemon=True).start()
     main()
