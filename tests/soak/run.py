@@ -57,6 +57,8 @@ class Soak:
             finally:
                 self._ended.set()
                 measuring.join()
+        lines = "\n".join(str(used) for used in self._used)
+        (self._lab.logs / "usage.log").write_text(f"{lines}\n")
         done = self._driver.done
         print(f"{done.total()} faults: {', '.join(f'{n} {w}' for w, n in done.most_common())}")
         if before is None or after is None:
