@@ -96,7 +96,7 @@ def reloaded(place: Place) -> Iterator[None]:
     more = f"    virtual_ipaddress_excluded {{\n        198.51.100.200/32 dev {place.router.qr}"
     text = place.configured.replace("    virtual_ipaddress_excluded {", f"{more} no_track")
     place.configure(text)
-    wait_until(lambda: _shows(place, "198.51.100.200/32"), 10.0, "the new address")
+    wait_until(lambda: _shows(place, "198.51.100.200/32"), 3.0, "the new address")
     yield
     place.configure(place.configured)
 

@@ -63,8 +63,8 @@ ALONE: Mapping[str, Effects] = {
 # havrrpd of the node is another one afterwards, and counts anew.
 RESTARTING = frozenset({"havrrpd_killed"})
 
-# /status can't be asked meanwhile: the counters tell afterwards what havrrpd saw.
-UNANSWERED = RESTARTING | {"descriptors_used_up"}
+# /status can't be asked where it hits: the counters tell afterwards what was seen.
+UNANSWERED = frozenset({"descriptors_used_up"})
 
 # The router is another one afterwards on the node that is hit, and is counted anew.
 FORGETTING = frozenset({"reloaded_renamed", "namespace_deleted"})
