@@ -26,12 +26,13 @@ from havrrpd.lab.lab import Lab, Say
 from havrrpd.lab.node import Node
 from havrrpd.lab.plan import Plan
 from havrrpd.lab.process import Process
-from havrrpd.lab.waiting import LabError
+from havrrpd.lab.waiting import LabError, wait_until
 
 _DIRECTORY = Path(os.environ.get("HAVRRPD_LAB", "/run/havrrpd-lab"))
 _FILE = _DIRECTORY / "lab.json"
 _RELAY, _PAGES = _DIRECTORY / "relay.json", _DIRECTORY / "pages.json"
 _LOGS = _DIRECTORY / "logs"
+_ANSWERS_WITHIN = 60.0  # seconds
 _GROUPS = ("nodes", "others")
 
 Pages = dict[str, str]  # the name of a node -> where its page is, on this machine
@@ -50,6 +51,8 @@ def up(plan: Plan, say: Say) -> Lab:
             lab.build(_LOGS, say)
             _keep(lab)
             _start_relay()
+            for name, node in lab.nodes.items():
+                wait_until(node.status, _ANSWERS_WITHIN, f"havrrpd of {name} answers")
         except BaseException:
             _end_relay()
             lab.down()

@@ -10,7 +10,7 @@ import sys
 import termios
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -248,6 +248,18 @@ async def test_into_a_pipe_it_prints_what_changes_and_when_the_daemon_is_silent(
             assert (await line(process.stdout)).endswith("1 BACKUP; 0 problems")
             process.send_signal(signal.SIGINT)
             assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_told_to_stop_again_and_again_it_ends_without_a_word(path: Path) -> None:
+    async with answering(path, Daemon()), watching(path) as process:
+        await line(process.stdout)
+        while process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+            await asyncio.sleep(0)
+        assert process.returncode == 128 + signal.SIGTERM
+        assert process.stderr is not None
+        assert await process.stderr.read() == b""
 
 
 async def test_as_json_each_change_is_a_whole_answer_on_a_line(path: Path) -> None:
