@@ -175,13 +175,14 @@ RELOADS = (
             Says(THERE, "MASTER", SILENT, cause="unknown"),
             Says(HERE, "MASTER", Limit(4.5, adverts=4), ("duplicate_master",)),
         ),
-        CALM,
+        (Never.RESIGN, Never.END),
         "it is reloaded with the advert_int of the others",
         HEALED,
-        note="Only the node with the longer advert_int names it: each advert that keepalived hears"
-        " puts off its own, so the other node hears nothing. The cause there is `unknown`, as a"
-        " MASTER was heard until then, and keepalived did not accept its adverts. `odd_adverts`"
-        " in `/status` and `havrrpd doctor` say what differs.",
+        note="Two nodes say MASTER for as long as it lasts, and only the one with the longer"
+        " advert_int names it: each advert that keepalived hears puts off its own, so the other"
+        " node hears nothing. The cause there is `unknown`, as a MASTER was heard until then, and"
+        " keepalived did not accept its adverts. `odd_adverts` in `/status` and `havrrpd doctor`"
+        " say what differs.",
     ),
 )
 

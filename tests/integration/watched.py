@@ -43,23 +43,25 @@ class Watched:
 
     def steady(self) -> str:
         """Wait until one node is MASTER and the others are BACKUP; returns the MASTER."""
-        others = len(self.lab.names) - 1
-
-        def master() -> str | None:
-            states = self.states()
-            if sorted(states.values()) != ["BACKUP"] * others + ["MASTER"]:
-                raise LabError(f"states: {states}")
-            return next(node for node, state in states.items() if state == "MASTER")
-
-        return str(wait_until(master, 20.0, "one MASTER, the others BACKUP"))
+        return wait_until(self._master, 20.0, "one MASTER, the others BACKUP")
 
     def reachable(self) -> str:
         """Wait for a steady lab whose MASTER reaches its gateways; returns the MASTER."""
-        master = self.steady()
-        wait_until(
-            lambda: self.router(master)["connectivity"] == "reachable", 10.0, "gateways reachable"
-        )
-        return master
+
+        def found() -> str:
+            master = self._master()  # it may have moved since the last look
+            if (said := self.router(master)["connectivity"]) != "reachable":
+                raise LabError(f"{master} is MASTER, and its gateways are {said}")
+            return master
+
+        return wait_until(found, 30.0, "a MASTER that reaches its gateways")
+
+    def _master(self) -> str:
+        others = len(self.lab.names) - 1
+        states = self.states()
+        if sorted(states.values()) != ["BACKUP"] * others + ["MASTER"]:
+            raise LabError(f"states: {states}")
+        return next(node for node, state in states.items() if state == "MASTER")
 
     def wait_state(self, node: str, state: str, limit: float = 10.0) -> dict[str, Any]:
         wait_until(lambda: self.router(node)["state"] == state, limit, f"{node} is {state}")

@@ -8,6 +8,7 @@ import { COLUMNS, ageIn, rowClass, rowView, tick } from "./row.js";
 const SLICE = 6; // ms of work before the page may scroll and paint
 const PAGE = 10; // rows that PageDown passes
 const NEW = "is-new"; // a row whose state just changed, until its animation ends
+const FEW = 40; // rows: where more wait to be drawn, none would stand out, and animations are slow
 
 export class Table {
   constructor(table, model, { now, changed }) {
@@ -66,7 +67,7 @@ export class Table {
     this.#draw(item);
     this.#filter(item);
     if (moved) this.#place(item);
-    if (news) item.element.classList.add(NEW);
+    if (news && this.pending.size < FEW) item.element.classList.add(NEW);
   }
 
   #draw(item) {
