@@ -21,9 +21,10 @@ from havrrpd.core.messages import (
     ProbeGateway,
     RouterGone,
     SettingsChanged,
+    StateNotified,
     StopProbing,
 )
-from havrrpd.core.model import KeepalivedConfig, Router
+from havrrpd.core.model import LAST_WORDS, KeepalivedConfig, Router
 from havrrpd.core.node import Counters, OddAdvert, Unprotected
 from havrrpd.sources.adverts import Adverts
 from havrrpd.sources.gateway import Gateways
@@ -52,7 +53,7 @@ class Sources:
         )
         self._netlink = Netlink(self._of_kernel, loaded.discovery.receive_buffer)
         self._uplinks = Uplinks(emit, self._watch_node)
-        self._notify = Notify(emit)
+        self._notify = Notify(self._of_keepalived)
         self._adverts = Adverts(emit)
         self._gateways = Gateways(emit)
 
@@ -143,6 +144,11 @@ class Sources:
         if isinstance(event, AddressRemoved):  # maybe by the successor of one that just died
             self._keepalived.notice_deaths()
         self._emit(watched, event)
+
+    def _of_keepalived(self, router_id: str, event: Event) -> None:
+        if isinstance(event, StateNotified) and event.word not in LAST_WORDS:  # a successor's?
+            self._keepalived.notice_deaths()
+        self._emit(router_id, event)
 
     def _watch_node(self, wanted: bool) -> None:
         if wanted:

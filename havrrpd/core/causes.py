@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from havrrpd.core.model import Cause, Instance, Phase, Router, State, Word
+from havrrpd.core.model import LAST_WORDS, Cause, Instance, Phase, Router, State
 
 # How long a piece of evidence explains what follows. keepalived reacts within milliseconds and
 # the witnesses are fused after `settle`; a busy machine gets a second more.
@@ -23,7 +23,7 @@ def cause_of(router: Router, instance: Instance, new: State, now: float) -> Caus
 
 
 def _of_stop(router: Router, instance: Instance, now: float) -> Cause:
-    asked = instance.word in (Word.STOP, Word.DELETED)
+    asked = instance.word in LAST_WORDS
     if asked or _fresh(router, instance.evidence.own_resigned, now):
         return Cause.KEEPALIVED_STOPPED
     if instance.state is State.MASTER or router.notify_watched:

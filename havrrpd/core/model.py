@@ -87,6 +87,9 @@ class Word(StrEnum):
     DELETED = "DELETED"
 
 
+LAST_WORDS = frozenset({Word.STOP, Word.DELETED})  # its process says no more of an instance
+
+
 class Verdict(StrEnum):
     """What is known of a gateway, or of a router's connectivity as a whole."""
 

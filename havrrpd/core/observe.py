@@ -36,6 +36,7 @@ from havrrpd.core.messages import (
     WireWatched,
 )
 from havrrpd.core.model import (
+    LAST_WORDS,
     Evidence,
     Instance,
     InstanceConfig,
@@ -161,7 +162,7 @@ def _said(instance: Instance, word: Word, now: float) -> Instance:
 
 def _unheard(instance: Instance) -> Instance:
     """What keepalived said last is no witness any more, unless it was its last word."""
-    last = instance.word in (Word.STOP, Word.DELETED)
+    last = instance.word in LAST_WORDS
     return instance if last else replace(instance, word=None)
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from havrrpd.core.causes import cause_of
-from havrrpd.core.model import Cause, Instance, Router, State, Transition, Word
+from havrrpd.core.model import LAST_WORDS, Cause, Instance, Router, State, Transition, Word
 from havrrpd.core.priority import RESIGNING
 
 
@@ -55,7 +55,7 @@ def supported_state(router: Router, instance: Instance, now: float) -> State:
         return State.INIT
     if _holds_the_role(instance, now):
         return State.MASTER
-    if instance.word in (Word.STOP, Word.DELETED):
+    if instance.word in LAST_WORDS:
         return State.STOPPED
     if instance.word is Word.FAULT or not router.links.get(instance.config.interface, False):
         return State.FAULT

@@ -7,8 +7,17 @@ import subprocess
 from ipaddress import ip_interface
 from pathlib import Path
 
+import pytest
+
 from havrrpd.config import load
-from havrrpd.core.messages import AddressRemoved, Event, KeepalivedEnded, RouterGone
+from havrrpd.core.messages import (
+    AddressRemoved,
+    Event,
+    KeepalivedEnded,
+    RouterGone,
+    StateNotified,
+)
+from havrrpd.core.model import Word
 from havrrpd.sources.keepalived.loaded import on_disk
 from havrrpd.sources.keepalived.routers import Process
 from havrrpd.wiring import Sources
@@ -16,7 +25,18 @@ from havrrpd.wiring import Sources
 REMOVED = AddressRemoved("ha-1", ip_interface("169.254.0.1/24"))
 
 
-def test_a_death_is_told_ahead_of_the_addresses_that_the_successor_removes(tmp_path: Path) -> None:
+SAID = StateNotified("VR_1", Word.BACKUP, 50)
+LAST = StateNotified("VR_1", Word.STOP, 50)
+
+
+@pytest.mark.parametrize(
+    ("event", "ahead"),
+    [(REMOVED, True), (SAID, True), (LAST, False)],
+    ids=["an address removed", "a word", "a last word, which is of the one that died"],
+)
+def test_a_death_is_told_ahead_of_what_the_successor_does(
+    tmp_path: Path, event: AddressRemoved | StateNotified, ahead: bool
+) -> None:
     told: list[Event | RouterGone] = []
     config = tmp_path / "havrrpd.toml"
     config.write_text("")
@@ -28,10 +48,11 @@ def test_a_death_is_told_ahead_of_the_addresses_that_the_successor_removes(tmp_p
         loaded = on_disk(tmp_path / "keepalived.conf")
         router.process = Process(keepalived.pid, pidfd, (0, 0), netns, loaded, None)
         sources._keepalived._pidfds.watch(pidfd, router)
-        sources._of_kernel(router.id, REMOVED)
-        assert told == [REMOVED]
+        hear = sources._of_kernel if event is REMOVED else sources._of_keepalived
+        hear(router.id, event)
+        assert told == [event]
     finally:
         keepalived.kill()
         keepalived.wait()
-    sources._of_kernel(router.id, REMOVED)
-    assert told == [REMOVED, KeepalivedEnded(keepalived.pid), REMOVED]
+    hear(router.id, event)
+    assert told == [event, *([KeepalivedEnded(keepalived.pid)] if ahead else []), event]
