@@ -209,5 +209,5 @@ def _until_told_to_stop() -> Iterator[None]:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # timeout(1) sends it twice: it ends already
+    signal.pthread_sigmask(signal.SIG_BLOCK, (number,))  # timeout(1) sends it twice
     sys.exit(128 + number)
