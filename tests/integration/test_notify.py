@@ -206,6 +206,26 @@ async def test_a_fifo_made_anew_is_reopened_and_the_old_one_is_read_to_its_end(
 
 
 @under_uvloop
+async def test_one_that_was_replaced_is_heard_as_long_as_keepalived_holds_it(
+    fifo: Path, writer: int
+) -> None:
+    async with reading() as (source, heard):
+        keepalived = await asyncio.create_subprocess_exec("sleep", "60", stdin=writer)
+        try:
+            source.watch("r", fifo, ROOT, keepalived.pid)
+            await heard.next(NotifyWatched(True))
+            await eventually(lambda: source._routers["r"].settled)
+            remake(fifo)
+            await eventually(lambda: not source._routers["r"].in_place)
+            put(writer, 'INSTANCE "VR_1" MASTER 100\n')
+            await heard.next(MASTER)
+        finally:
+            keepalived.kill()
+            await keepalived.wait()
+        await heard.next(NotifyWatched(False))
+
+
+@under_uvloop
 async def test_watching_the_same_fifo_again_takes_no_word_back(fifo: Path, writer: int) -> None:
     async with reading() as (source, heard):
         source.watch("r", fifo, ROOT, os.getpid())

@@ -2,7 +2,8 @@
 
 keepalived unlinks and remakes a FIFO of its own making on every reload, and a reader of the old one
 hears nothing for ever; one made before it started stays. So the FIFO that counts is the one that
-the keepalived process holds open, and what is on the disk is compared with it once a second.
+the keepalived process holds open, and what is on the disk is compared with it once a second, where
+its directory has changed: a thousand FIFOs would be 2 % of a core.
 Where lines may have been lost, NotifyWatched(False) and then (True) say to forget what was heard.
 """
 
@@ -10,24 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import structlog
 
 from havrrpd.core.messages import Event, NotifyWatched, StateNotified
 from havrrpd.sources.notify.decode import Line, LineBuffer, decode, latest
+from havrrpd.sources.notify.directories import Directories, DirectoryId
 from havrrpd.sources.notify.fifo import FifoId, capacity, fifo_id, holds, open_fifo
 
 Emit = Callable[[str, Event], None]
 
-TICK = 1.0  # seconds: the longest that a lost wake-up or a remade FIFO can matter
+TICK = 1.0  # seconds: the longest that a remade FIFO can matter
 MAX_BACKOFF = 8.0  # seconds between two tries to open what can't be opened
-SLICE = 50  # FIFOs looked at, 15 us each, before others on the loop have their turn
+SLICE = 50  # FIFOs read or looked at, 15 us each, before others on the loop have their turn
 LOG_INTERVAL = 60.0  # seconds between two log lines about a FIFO's garbage
 CHUNK = 65536  # bytes, a pipe's capacity
 PAGE = 4096  # bytes that can be left over in a pipe that refuses a line
@@ -43,7 +45,9 @@ class _Watched:
     pid: int | None
     fd: int | None = None
     id: FifoId | None = None
+    directory: DirectoryId | None = None
     held: bool = False  # keepalived itself has this very FIFO open
+    in_place: bool = False  # and it is the one that lies at the path
     fresh: bool = True  # not read yet since it was opened
     buffer: LineBuffer = field(default_factory=LineBuffer)
     reported: bool | None = None
@@ -51,6 +55,11 @@ class _Watched:
     backoff: float = TICK / 2
     due: float = 0.0
     garbage_logged: float = float("-inf")
+
+    @property
+    def settled(self) -> bool:
+        """Nothing changes as long as its directory does not."""
+        return self.held and self.in_place and self.reported is True
 
 
 class Notify:
@@ -62,7 +71,10 @@ class Notify:
         self._emit = emit
         self._routers: dict[str, _Watched] = {}
         self._fifos: dict[FifoId, list[_Watched]] = {}
-        self._readable: set[str] = set()
+        self._directories = Directories()
+        self._epoll = select.epoll()
+        self._open_fds: dict[int, _Watched] = {}
+        self._unsettled: set[str] = set()  # to be looked at at once
         self._wake = asyncio.Event()
         self._log = structlog.get_logger("notify")
 
@@ -88,24 +100,40 @@ class Notify:
             self._report(watched, False)
 
     async def run(self) -> None:
-        """Follow every FIFO until cancelled."""
-        due = 0.0
+        """Follow every FIFO until cancelled; once."""
+        loop, due = asyncio.get_running_loop(), 0.0
+        loop.add_reader(self._epoll.fileno(), self._wake.set)
         try:
             while True:
                 now = self.progressed_at = time.monotonic()
-                awake, self._readable = self._readable, set()
-                if now >= due:
-                    awake, due = set(self._routers), now + TICK
-                for count, router in enumerate(awake):
-                    if count % SLICE == SLICE - 1:
-                        await asyncio.sleep(0)
-                    if watched := self._routers.get(router):
-                        self._follow(watched, now)
+                for fd, _ in self._epoll.poll(0, SLICE):  # what is left makes it readable again
+                    self._drain(self._open_fds[fd])
+                await self._look(now, at_all=now >= due)
+                due = now + TICK if now >= due else due
                 await asyncio.sleep(0)  # a FIFO that is never empty must not keep the loop
                 await self._wait(due)
         finally:
+            loop.remove_reader(self._epoll.fileno())
             for router in list(self._routers):
                 self.unwatch(router)
+            self._epoll.close()
+
+    async def _look(self, now: float, *, at_all: bool) -> None:
+        """At those that were asked for, or at all that may not be as they were."""
+        wanted, self._unsettled = self._unsettled, set()
+        if at_all:
+            changed = self._directories.changed()
+            for each in self._routers.values():
+                if each.directory in changed:
+                    each.due = 0.0
+                elif each.settled:
+                    continue
+                wanted.add(each.router)
+        for count, router in enumerate(wanted):
+            if count % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            if watched := self._routers.get(router):
+                self._follow(watched, now)
 
     async def _wait(self, due: float) -> None:
         try:
@@ -117,7 +145,7 @@ class Notify:
             self._wake.clear()
 
     def _wake_for(self, router: str) -> None:
-        self._readable.add(router)
+        self._unsettled.add(router)
         self._wake.set()
 
     def _follow(self, watched: _Watched, now: float) -> None:
@@ -132,7 +160,9 @@ class Notify:
             if on_disk != watched.id and not self._keeps_the_old(watched):
                 self._close(watched)
                 self._open(watched)
+            watched.in_place = on_disk == watched.id
         except OSError as error:
+            watched.in_place = False
             if not self._keeps_the_old(watched):
                 self._close(watched)
                 self._fail(watched, error.strerror or str(error))
@@ -162,23 +192,31 @@ class Notify:
         return True
 
     def _open(self, watched: _Watched) -> None:
-        fd, watched.id = open_fifo(watched.file)
-        watched.fd, watched.fresh = fd, True
+        directory = self._directories.use(watched.file.parent)
+        try:
+            fd, watched.id = open_fifo(watched.file)
+        except OSError:
+            self._directories.leave(directory)
+            raise
+        watched.fd, watched.directory, watched.fresh = fd, directory, True
         sharers = self._fifos.setdefault(watched.id, [])
         sharers.append(watched)
-        asyncio.get_running_loop().add_reader(fd, partial(self._wake_for, watched.router))
+        self._epoll.register(fd, select.EPOLLIN)
+        self._open_fds[fd] = watched
         for sharer in sharers if len(sharers) > 1 else ():
             self._judge(sharer)
         self._wake_for(watched.router)
 
     def _close(self, watched: _Watched) -> None:
-        if watched.fd is None or watched.id is None:
+        if watched.fd is None or watched.id is None or watched.directory is None:
             return
         self._drain(watched)
         if watched.buffer.half:
             self._count(watched, Line.GARBAGE, watched.buffer.half)
-        asyncio.get_running_loop().remove_reader(watched.fd)
+        self._epoll.unregister(watched.fd)
+        del self._open_fds[watched.fd]
         os.close(watched.fd)
+        self._directories.leave(watched.directory)
         sharers = self._fifos[watched.id]
         sharers.remove(watched)
         if not sharers:
@@ -186,7 +224,8 @@ class Notify:
         for sharer in sharers if len(sharers) == 1 else ():
             sharer.due = 0.0
             self._wake_for(sharer.router)
-        watched.fd, watched.id, watched.held, watched.buffer = None, None, False, LineBuffer()
+        watched.fd = watched.id = watched.directory = None
+        watched.held, watched.buffer = False, LineBuffer()
         self._report(watched, False)
 
     def _drain(self, watched: _Watched) -> None:
