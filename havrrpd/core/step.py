@@ -12,23 +12,25 @@ from math import inf
 
 from msgspec.structs import replace
 
-from havrrpd.core import election, gateways, lever
+from havrrpd.core import election, gateways, lever, rounds
 from havrrpd.core.evidence import evidence
 from havrrpd.core.gateways import restored
 from havrrpd.core.messages import (
     Action,
     AddressEvent,
+    AdvertHeard,
+    AdvertSent,
     DeadlinePassed,
     Event,
     GatewayProbed,
     ReportProblem,
     ReportTransition,
 )
-from havrrpd.core.model import Instance, Problem, Router
+from havrrpd.core.model import Instance, Phase, Problem, Router
 from havrrpd.core.observe import observe
 from havrrpd.core.problems import problem_deadlines, with_problems
-from havrrpd.core.wire import forget_silent, silent_at
-from havrrpd.core.witnesses import with_state
+from havrrpd.core.wire import forget_silent, silent_at, told_again
+from havrrpd.core.witnesses import with_state, witness_deadlines
 
 
 def step(
@@ -45,18 +47,51 @@ def step(
 
 
 def _routine(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]] | None:
-    """A probe that is due, or one that tells nothing new, concerns the gateways alone.
+    """What comes hundreds of times a second and tells nothing new: a short way, to the same end.
 
-    The same as the whole way in a third of its time: it comes thousands of times a second. None
-    for everything else.
+    A probe, or the deadline of one, concerns the gateways alone; an advert like the last one only
+    says that its sender still lives. None for everything else.
     """
-    if not isinstance(event, GatewayProbed | DeadlinePassed):
-        return None
-    if min(_other_deadlines(router), default=inf) <= now:
+    match event:
+        case GatewayProbed() | DeadlinePassed():
+            return _probing(router, event, now)
+        case AdvertSent() | AdvertHeard():
+            return _living(router, event, now)
+        case _:
+            return None
+
+
+def _probing(
+    router: Router, event: GatewayProbed | DeadlinePassed, now: float
+) -> tuple[Router, tuple[Action, ...]] | None:
+    election = router.election
+    undecided = election.without_effect or (election.draining and not election.drain_settled)
+    if undecided or min(_other_deadlines(router), default=inf) <= now:
         return None
     after, probing = gateways.step(router, event, now)
     news = after.connectivity is not router.connectivity or restored(after) != restored(router)
     return None if news else (after, probing)
+
+
+def _living(
+    router: Router, event: AdvertSent | AdvertHeard, now: float
+) -> tuple[Router, tuple[Action, ...]] | None:
+    if not _is_calm(router) or min(_other_deadlines(router), default=inf) <= now:
+        return None
+    after = observe(router, event, now)
+    if not all(map(told_again, router.instances, after.instances)):
+        return None
+    after, listing = gateways.step(after, event, now)
+    return (after, listing) if rounds.step(router, after, event, now) is after else None
+
+
+def _is_calm(router: Router) -> bool:
+    """Nothing is wrong, nothing seems to be, and no election is under way."""
+    return (
+        router.election.phase is Phase.STEADY
+        and not (router.problems or router.uplinks_down)
+        and not any(instance.conditions for instance in router.instances)
+    )
 
 
 def _whole(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
@@ -82,9 +117,8 @@ def _deadlines(router: Router) -> Iterator[float]:
 def _other_deadlines(router: Router) -> Iterator[float]:
     yield from election.deadlines(router)
     yield from problem_deadlines(router)
+    yield from witness_deadlines(router)
     for instance in router.instances:
-        if instance.disagreement is not None:
-            yield instance.disagreement + router.settings.settle
         yield from (silent_at(instance, master) for master in instance.masters)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from havrrpd.core.messages import AdvertHeard, AdvertSent
-from havrrpd.core.model import Instance, MasterHeard, Router
+from havrrpd.core.model import Instance, MasterHeard, Router, State
 
 MOST_MASTERS = 16  # kept for an instance; more than a few are forged, and the oldest go first
 RESIGNED = 0  # the priority in the advert of a MASTER that leaves, RFC 9568 section 5.2.4
@@ -45,6 +45,15 @@ def heard(instance: Instance, advert: AdvertHeard, own_priority: int, now: float
     return replace(
         instance, masters=masters, evidence=evidence, adverts_heard=instance.adverts_heard + 1
     )
+
+
+def told_again(before: Instance, after: Instance) -> bool:
+    """Whether adverts only said that the MASTER, here or elsewhere, still lives."""
+    if after.adverts_sent > before.adverts_sent:
+        return before.state is State.MASTER
+    if after.adverts_heard > before.adverts_heard:
+        return before.state is State.BACKUP
+    return True
 
 
 def _is_back(instance: Instance, master: MasterHeard) -> bool:

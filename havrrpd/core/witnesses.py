@@ -8,6 +8,7 @@ A witness that was never heard does not disagree.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 from msgspec.structs import replace
@@ -75,6 +76,15 @@ def with_state(router: Router, instance: Instance, now: float) -> Instance:
     return _changed(instance, state, cause_of(router, instance, state, now), now)
 
 
+def witness_deadlines(router: Router) -> Iterator[float]:
+    """When the states would change, if nothing happened until then."""
+    for instance in router.instances:
+        if instance.disagreement is not None:
+            yield instance.disagreement + router.settings.settle
+        elif instance.state is State.MASTER and instance.word is None and not instance.present:
+            yield _sends_until(instance)
+
+
 def _agreed(router: Router, instance: Instance, state: State) -> bool:
     if router.pid is None or not router.listed:
         return True
@@ -89,8 +99,13 @@ def _holds_the_role(instance: Instance, now: float) -> bool:
     seen = plain or set(instance.config.virtual_addresses)
     if seen:
         return not seen.isdisjoint(instance.present)
-    sending = now - instance.last_sent < 3 * instance.config.advert_int
+    sending = now < _sends_until(instance)
     return instance.word is Word.MASTER or (instance.word is None and sending)
+
+
+def _sends_until(instance: Instance) -> float:
+    """As far as its last advert tells."""
+    return instance.last_sent + 3 * instance.config.advert_int
 
 
 def _without_disagreement(instance: Instance) -> Instance:

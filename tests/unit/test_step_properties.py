@@ -15,6 +15,7 @@ from havrrpd.core.messages import (
     AddressEvent,
     AddressRemoved,
     AdvertHeard,
+    AdvertSent,
     DeadlinePassed,
     DrainChanged,
     Event,
@@ -35,7 +36,18 @@ from havrrpd.core.messages import (
     UplinksChanged,
     WireWatched,
 )
-from havrrpd.core.model import HealthCheck, Outcome, Phase, Router, Settings, State, Word
+from havrrpd.core.model import (
+    Cause,
+    Election,
+    HealthCheck,
+    KeepalivedConfig,
+    Outcome,
+    Phase,
+    Router,
+    Settings,
+    State,
+    Word,
+)
 from havrrpd.core.step import _whole, step
 from tests import support
 from tests.support import (
@@ -51,6 +63,7 @@ from tests.support import (
 )
 from tests.unit.test_gateways import HOP
 
+OWN, THIRD = IPv4Address("169.254.192.1"), IPv4Address("169.254.192.3")
 HELD = frozenset((v.interface, v.address) for v in (PLAIN, EXCLUDED))
 CONFIGS = st.sampled_from(
     [
@@ -172,6 +185,12 @@ def test_addresses_that_change_together_end_as_one_by_one(
     assert outcomes[0].problems == outcomes[1].problems
 
 
+def both_ways(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
+    result = step(router, event, now)
+    assert result == _whole(router, event, now)
+    return result
+
+
 PROBED = st.tuples(
     st.sampled_from([0.0, 0.1, 0.6]),
     st.builds(GatewayProbed, st.just(HOP), st.just(0.0), st.sampled_from(Outcome), st.just("arp")),
@@ -186,11 +205,6 @@ PROBED = st.tuples(
 def test_what_concerns_the_gateways_alone_ends_as_on_the_whole_way(
     history: list[tuple[float, Event]], in_outage: bool
 ) -> None:
-    def both_ways(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]]:
-        result = step(router, event, now)
-        assert result == _whole(router, event, now)
-        return result
-
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(support, "step", both_ways)
         driven, at = Driven(health_check=CHECKED, sends=True).as_master(), 1.0
@@ -201,3 +215,50 @@ def test_what_concerns_the_gateways_alone_ends_as_on_the_whole_way(
             at += pause
             driven.wait_until(at)
             driven.feed(event)
+
+
+ADVERT = st.one_of(
+    st.just(AdvertHeard("ha-1", 1, PEER, 100, 1.0)),
+    st.just(AdvertSent("ha-1", 1, OWN, 150)),
+    st.builds(
+        AdvertHeard,
+        st.just("ha-1"),
+        st.just(1),
+        st.sampled_from([PEER, THIRD]),
+        st.sampled_from([0, 2, 100, 145, 150, 254]),
+        st.sampled_from([1.0, 255.0]),
+    ),
+    st.builds(AdvertSent, st.just("ha-1"), st.just(1), st.just(OWN), st.sampled_from([0, 2, 150])),
+)
+SAID = st.tuples(st.sampled_from([0.0, 0.5, 1.0, 3.5]), ADVERT, st.integers(1, 5))
+DONE = st.tuples(st.sampled_from([0.0, 0.1, 3.0]), EVENTS, st.just(1))
+STEPS = st.tuples(st.one_of(SAID, SAID, SAID, DONE), st.sampled_from([False, False, True]))
+OUTAGES = [
+    Election(),
+    Election(tried=True, turns=1),
+    Election(turns=2, longest_heard=3.0),
+    Election(phase=Phase.DRAINED, draining=True),
+    Election(phase=Phase.RESIGNING, cause=Cause.GATEWAY_LOST, release_due=1005.0),
+]
+
+
+@settings(max_examples=700, deadline=None)
+@given(st.lists(STEPS, max_size=40), st.booleans(), CONFIGS, st.sampled_from(OUTAGES))
+def test_adverts_that_tell_nothing_new_end_as_on_the_whole_way(
+    history: list[tuple[tuple[float, Event, int], bool]],
+    is_master: bool,
+    config: KeepalivedConfig,
+    outage: Election,
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(support, "step", both_ways)
+        driven, at = Driven(health_check=CHECKED), 1.0
+        driven = driven.as_master() if is_master else driven.as_backup()
+        driven.router = replace(driven.router, election=outage)
+        driven.feed(KeepalivedReloaded(config))
+        for (pause, event, times), late in history:
+            for _ in range(times):
+                at += pause
+                if not late:  # an event that was there before its deadline is heard first
+                    driven.wait_until(at)
+                driven.feed(event, at=at)
