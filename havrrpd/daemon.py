@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Coroutine
@@ -66,6 +67,7 @@ def run(config_path: str | None) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigError; OSError when a socket can't be had."""
     loaded = config.load(config_path)
     logs.configure(loaded.log.level, loaded.log.format)
+    gc.freeze()  # of what was imported nothing goes, and each full collection would look at it all
     return uvloop.run(_serve(loaded, config_path))
 
 
