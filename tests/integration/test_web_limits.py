@@ -6,6 +6,7 @@ Real sockets, under uvloop as in the daemon; timeouts are short, and so are the 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -14,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 
 import pytest
 from aiohttp.web import Request, Response, StreamResponse
@@ -450,6 +452,33 @@ async def test_a_client_that_takes_it_gets_all_of_it(pair: Pair, with_tls: bool)
         answer = await asyncio.wait_for(reader.read(), 20)
         assert len(answer.partition(b"\r\n\r\n")[2]) == BIG
         writer.close()
+
+
+@on_uvloop
+async def test_of_an_answer_nothing_is_kept_once_its_client_has_gone() -> None:
+    """MBs of /metrics and /status would wait for the garbage collector, again and again."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with web() as served:
+            for _ in range(30):
+                await asyncio.to_thread(ask_and_go, served.port)
+            await eventually(lambda: served.open == 0)
+            assert kept_documents() == []
+    finally:
+        gc.enable()
+
+
+def ask_and_go(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.recv(1000)
+
+
+def kept_documents() -> list[BytesIO]:
+    """As big as one of `big`."""
+    open_ones = [x for x in gc.get_objects() if isinstance(x, BytesIO) and not x.closed]
+    return [each for each in open_ones if each.getbuffer().nbytes == BIG]
 
 
 @on_uvloop

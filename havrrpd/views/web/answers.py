@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from aiohttp.payload import BytesIOPayload
 from aiohttp.typedefs import Handler
 from aiohttp.web import HTTPException, Request, Response, StreamResponse, middleware
 
@@ -31,6 +32,15 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
+class _Document(BytesIOPayload):
+    """What is left of a request whose client went early lives until a full garbage collection: a
+    MB of /metrics each time, if this did not let go of it.
+    """
+
+    async def close(self) -> None:
+        self._value.close()
+
+
 def json(value: Any, status: int = 200, headers: Mapping[str, str] = _NONE) -> Response:
     return body(msgspec.json.encode(value), "application/json", status, headers)
 
@@ -40,7 +50,7 @@ def body(
 ) -> Response:
     """It is sent in pieces, each when the client took the one before."""
     typed = {**headers, "Content-Type": content_type}
-    return Response(body=BytesIO(content), status=status, headers=typed)
+    return Response(body=_Document(BytesIO(content)), status=status, headers=typed)
 
 
 def error(status: int, text: str, headers: Mapping[str, str] = _NONE) -> Response:
