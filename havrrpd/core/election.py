@@ -51,6 +51,12 @@ def deadlines(router: Router) -> Iterator[float]:
         yield election.rewrite_due
 
 
+def is_undecided(router: Router) -> bool:
+    """Whether a move waits for the next event, whatever that is: no deadline stands for it."""
+    election = router.election
+    return election.without_effect or (election.draining and not election.drain_settled)
+
+
 def _with_turn(before: Router, router: Router, now: float) -> Router:
     if router.state is State.MASTER and before.state is not State.MASTER:
         return replace(router, election=replace(router.election, turn_since=now))

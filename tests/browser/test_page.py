@@ -475,8 +475,7 @@ def test_nothing_moves_for_those_who_asked_for_that(browser: Browser, stage: Sta
             assert shown.ask("document.getAnimations().length") == count
 
 
-LONG = 250.0  # ms: no task takes 70 on an idle machine, and this one may be busy
-SOON = 30_000.0  # ms to draw a thousand changes: 3 s on an idle machine
+LONG = 150.0  # ms: none takes 75 on an idle machine, and this one may be busy
 TRIES = 3  # of which the best counts: what others do to the machine is not the page's fault
 _SCROLL = """async () => {
     const rows = document.getElementById("rows");
@@ -522,12 +521,12 @@ def test_a_thousand_routers_load_scroll_and_change_smoothly(browser: Browser) ->
             for number in range(1000):
                 stage.show(router(number, State.BACKUP))
             # A search by role would look at every element, and be the longest task.
-            expect(shown.page.locator("#kinds")).to_have_text("1000 BACKUP", timeout=SOON)
+            expect(shown.page.locator("#kinds")).to_have_text("1000 BACKUP")
 
         def half_come() -> None:
             for each in crowd(1000):
                 stage.show(each)
-            expect(shown.page.locator("#kinds")).to_contain_text("500 MASTER", timeout=SOON)
+            expect(shown.page.locator("#kinds")).to_contain_text("500 MASTER")
 
         assert longest_task(shown, loads) < LONG
         assert longest_task(shown, scrolls) < LONG

@@ -178,6 +178,7 @@ RELOADS = (
         (Never.RESIGN, Never.END),
         "it is reloaded with the advert_int of the others",
         HEALED,
+        lasts=8.0,
         note="Two nodes say MASTER for as long as it lasts, and only the one with the longer"
         " advert_int names it: each advert that keepalived hears puts off its own, so the other"
         " node hears nothing. The cause there is `unknown`, as a MASTER was heard until then, and"

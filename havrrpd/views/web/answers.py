@@ -33,8 +33,9 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class _Document(BytesIOPayload):
-    """What is left of a request whose client went early lives until a full garbage collection: a
-    MB of /metrics each time, if this did not let go of it.
+    """Lets go of its bytes once it was sent, or its client went.
+
+    aiohttp's waits for a full garbage collection where the client went early.
     """
 
     async def close(self) -> None:
