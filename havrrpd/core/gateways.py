@@ -58,8 +58,10 @@ def step(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action
         return _with_checks(router, checks), ()
     if isinstance(event, DefaultRoutesListed):
         router = replace(router, default_gateways=event.gateways)
-    router, listing = _list_routes_if_due(router, now)
     unchanged = router.checks and isinstance(event, _CHANGES_NO_GATEWAY)
+    listing: tuple[Action, ...] = ()
+    if not unchanged or router.routes_due is not None:
+        router, listing = _list_routes_if_due(router, now)
     checks = router.checks if unchanged else _wanted_checks(router, now)
     probes: tuple[Action, ...] = ()
     if isinstance(event, DeadlinePassed):
@@ -127,8 +129,9 @@ def _may_probe(router: Router, now: float) -> bool:
     """Only a MASTER that sends adverts: a hung one holds the addresses, and another node serves."""
     if router.settings.health_check.interval == 0 or router.state is not State.MASTER:
         return False
-    hung = (now >= adverts_stopped_at(router, instance) for instance in router.instances)
-    return not (router.wire_watched and any(hung))
+    if not router.wire_watched:
+        return True
+    return all(now < adverts_stopped_at(router, instance) for instance in router.instances)
 
 
 def _stopped(router: Router) -> tuple[Router, tuple[Action, ...]]:
@@ -259,7 +262,7 @@ def _source_for(router: Router, gateway: Gateway) -> IPInterface | None:
     own = [
         address
         for interface, address in router.addresses
-        if address.version == gateway.address.version and gateway.interface in (interface, None)
+        if gateway.interface in (interface, None) and address.version == gateway.address.version
     ]
     near = [address for address in own if gateway.address in address.network]
     if gateway.interface is None:

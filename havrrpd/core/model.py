@@ -379,6 +379,7 @@ class Router(Struct, frozen=True):
     lever: str | None = None  # the path of its track file in the loaded configuration
     election: Election = field(default_factory=Election)
     problems: frozenset[Problem] = frozenset()  # of the router as a whole
+    due: float = float("-inf")  # when to step it, but for its gateways; inf: no time is known
 
     @property
     def state(self) -> State:

@@ -254,5 +254,5 @@ def _advert(router: Router, event: AdvertSent | AdvertHeard, now: float) -> Rout
 
 def _same_family(config: InstanceConfig, event: AdvertSent | AdvertHeard) -> bool:
     """One VRID can be an IPv4 and an IPv6 virtual router on one interface, RFC 9568 section 1."""
-    plain = [v for v in config.virtual_addresses if not v.excluded] or config.virtual_addresses
-    return not plain or plain[0].address.version == event.source.version
+    addresses = config.virtual_addresses  # those in the adverts come first
+    return not addresses or addresses[0].address.version == event.source.version

@@ -46,7 +46,7 @@ def has_room(router: Router) -> bool:
     There is none either where the bases of the instances differ: they share one standing.
     """
     bases = {i.config.priority for i in router.instances}
-    return len(bases) == 1 and base_priority(router) >= SMALLEST_BASE
+    return len(bases) == 1 and bases.pop() >= SMALLEST_BASE
 
 
 def rank(router: Router, moved_on: int = 0) -> int:
@@ -95,7 +95,8 @@ def away_from(router: Router, taken: Iterable[int]) -> int:
     before, numbers = router.election.moved_on, tuple(taken)
     if preempts(router) or not has_room(router):
         return before
-    base, spread = base_priority(router), _spread(base_priority(router))
+    base = base_priority(router)
+    spread = _spread(base)
     enough = min(DISTANCE, spread // (len(numbers) + 1))
 
     def distance(moved_on: int) -> int:

@@ -64,7 +64,7 @@ def _routine(router: Router, event: Event, now: float) -> tuple[Router, tuple[Ac
 def _probing(
     router: Router, event: GatewayProbed | DeadlinePassed, now: float
 ) -> tuple[Router, tuple[Action, ...]] | None:
-    if election.is_undecided(router) or min(_other_deadlines(router), default=inf) <= now:
+    if election.is_undecided(router) or router.due <= now:
         return None
     after, probing = gateways.step(router, event, now)
     news = after.connectivity is not router.connectivity or restored(after) != restored(router)
@@ -74,13 +74,14 @@ def _probing(
 def _living(
     router: Router, event: AdvertSent | AdvertHeard, now: float
 ) -> tuple[Router, tuple[Action, ...]] | None:
-    if not _is_calm(router) or min(_other_deadlines(router), default=inf) <= now:
+    if not _is_calm(router) or router.due <= now:
         return None
     after = observe(router, event, now)
     if not all(map(told_again, router.instances, after.instances)):
         return None
     after, listing = gateways.step(after, event, now)
-    return (after, listing) if rounds.step(router, after, event, now) is after else None
+    news = rounds.step(router, after, event, now) is not after
+    return None if news else (_with_due(after), listing)
 
 
 def _is_calm(router: Router) -> bool:
@@ -98,18 +99,20 @@ def _whole(router: Router, event: Event, now: float) -> tuple[Router, tuple[Acti
     router = _with_states(router, now)
     router, probing = gateways.step(router, event, now)
     router, moving = election.step(before, router, event, now)
-    router = with_problems(router, now)
+    router = _with_due(with_problems(router, now))
     return router, (*moving, *probing, *_reports(before, router))
 
 
 def next_deadline(router: Router) -> float | None:
     """When the daemon must step this router with DeadlinePassed if nothing happens before."""
-    return min(_deadlines(router), default=None)
+    due = min((router.due, *gateways.deadlines(router)))
+    return due if due < inf else None
 
 
-def _deadlines(router: Router) -> Iterator[float]:
-    yield from gateways.deadlines(router)
-    yield from _other_deadlines(router)
+def _with_due(router: Router) -> Router:
+    """Those of the gateways come and go with each probe, the others hardly ever."""
+    due = min(_other_deadlines(router), default=inf)
+    return router if due == router.due else replace(router, due=due)
 
 
 def _other_deadlines(router: Router) -> Iterator[float]:
