@@ -84,7 +84,10 @@ class Gateways:
         self.rejected = 0  # replies that are broken or answer nothing we asked
 
     def probe(self, router: str, netns: Path, action: ProbeGateway) -> None:
-        """Ask one gateway once; exactly one GatewayProbed follows, unless `stop` comes first."""
+        """Ask one gateway once; exactly one GatewayProbed follows, unless `stop` comes first.
+
+        `netns` names the same namespace until `stop`: that of a process, which never leaves it.
+        """
         try:
             sender = self._sender(router, netns)
             probing = self._routers[router]
@@ -154,12 +157,8 @@ class Gateways:
         What is pending in a namespace that is gone still gets its timeout.
         """
         probing = self._routers.setdefault(router, _Probing())
-        try:
-            if probing.sender is not None and probing.sender.is_of(netns):
-                return probing.sender
-        except OSError:
-            self._close_sender(probing)
-            raise
+        if probing.sender is not None and probing.sender.netns == netns:
+            return probing.sender
         self._close_sender(probing)
         probing.sender = self._open_sender(router, netns)
         return probing.sender

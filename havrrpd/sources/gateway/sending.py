@@ -19,7 +19,6 @@ from havrrpd.sources.gateway.kernel import Kernel, Link
 from havrrpd.sources.gateway.sockets import (
     ETH_P_ARP,
     Ear,
-    Identity,
     Way,
     open_arp,
     open_echo,
@@ -89,7 +88,6 @@ class Sender:
     ) -> None:
         """Raises OSError when there is no such namespace."""
         self.netns = netns
-        self.identity = Identity.of(netns)
         self._kernel: Kernel = open_kernel(netns)
         self._listen = listen
         self._unlisten = unlisten
@@ -97,10 +95,6 @@ class Sender:
         self._plans: dict[Gateway, Plan] = {}
         self._neighbours: set[tuple[IPAddress, int]] = set()
         self._identifier = random.getrandbits(16)
-
-    def is_of(self, netns: Path) -> bool:
-        """Whether `netns` still names the namespace that the ears are in; raises OSError."""
-        return self.netns == netns and self.identity == Identity.of(netns)
 
     def expects(self, identifier: int) -> bool:
         return identifier == self._identifier

@@ -59,19 +59,6 @@ class Ear:
         return _received(data, ancillary, address)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which namespace a path names: a remade one has another inode."""
-
-    device: int
-    inode: int
-
-    @classmethod
-    def of(cls, netns: Path) -> Identity:
-        status = os.stat(netns)
-        return cls(status.st_dev, status.st_ino)
-
-
 def open_in(netns: Path, factory: Callable[[], T]) -> T:
     """Call `factory` inside the namespace that `netns` names."""
     descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
