@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from msgspec import Struct
+
 from havrrpd.core.model import InstanceConfig, IPAddress
 
 VRRP = 112  # IP protocol numbers
@@ -48,16 +50,14 @@ class Advert:
     message: bytes = field(default=b"", compare=False, repr=False)  # can hold a password
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """`source` is None where there was no IP header to read it from."""
 
     reason: Reason
     source: IPAddress | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Datagram:
+class _Datagram(Struct, frozen=True):
     """An IP packet without its header and without the padding of its frame."""
 
     source: IPAddress

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from havrrpd.core.model import IPAddress
 from havrrpd.sources.gateway.bpf import (
@@ -24,8 +25,7 @@ _SIZE = 8
 _PAYLOAD = bytes(16)  # the frame is padded to 60 bytes anyway
 
 
-@dataclass(frozen=True, slots=True)
-class EchoReply:
+class EchoReply(Struct, frozen=True):
     """`scope` is the index of the interface for a link-local source, else 0."""
 
     source: IPAddress

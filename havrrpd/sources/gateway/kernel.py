@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
+from msgspec import Struct
+
 from havrrpd.core.model import IPAddress
 
 _NEWADDR, _GETADDR = 20, 22
@@ -30,7 +32,7 @@ _RTM = struct.Struct("=BBBBBBBBI")
 _IFA = struct.Struct("=BBBBI")
 _NDM = struct.Struct("=BxxxiHBB")
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
-_IFA_ADDRESS, _IFA_FLAGS = 1, 8
+_IFA_ADDRESS = 1
 _NDA_DST = 1
 _RTN_LOCAL = 2
 _TENTATIVE_OR_DUPLICATE = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
@@ -50,8 +52,7 @@ class Route:
     source: IPAddress | None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """What two ioctls said of an interface. Equal: it is still the same, with the same address."""
 
     numbered: bytes
@@ -69,8 +70,7 @@ class Link:
         return self.addressed[2:8]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One netlink message: `fixed` is the part before the attributes."""
 
     kind: int
@@ -134,7 +134,7 @@ class Kernel:
         try:
             if address.version == 4:
                 return self._route_type(address) == _RTN_LOCAL
-            return not self._address_flags(address, index) & _TENTATIVE_OR_DUPLICATE
+            return not self._low_flags(address, index) & _TENTATIVE_OR_DUPLICATE
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EHOSTUNREACH):
                 return False
@@ -170,11 +170,9 @@ class Kernel:
         fixed = _RTM.pack(_family(address), address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
         return self._ask(_GETROUTE, fixed, {_RTA_DST: address.packed, **out}, _NEWROUTE)
 
-    def _address_flags(self, address: IPAddress, index: int) -> int:
+    def _low_flags(self, address: IPAddress, index: int) -> int:
         fixed = _IFA.pack(_family(address), 0, 0, 0, index)
-        reply = self._ask(_GETADDR, fixed, {_IFA_ADDRESS: address.packed}, _NEWADDR)
-        flags = reply.attributes(_IFA.size).get(_IFA_FLAGS)
-        return int(struct.unpack("=I", flags)[0]) if flags else reply.body[2]
+        return self._ask(_GETADDR, fixed, {_IFA_ADDRESS: address.packed}, _NEWADDR).body[2]
 
     def _ask(
         self, kind: int, fixed: bytes, attributes: Attributes, answer: int, flags: int = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
+
+from msgspec import Struct
 
 from havrrpd.core.model import IPAddress
 from havrrpd.sources.gateway.bpf import assemble, byte_has, byte_is, words_are
@@ -16,8 +17,7 @@ _SOURCE_LINK_LAYER_ADDRESS = 1
 _SIZE = 24
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourReply:
+class NeighbourReply(Struct, frozen=True):
     """`gateway` told `destination` its link-layer address, by ARP or NDP."""
 
     method: str

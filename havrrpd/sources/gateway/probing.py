@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import assert_never
 
 import structlog
+from msgspec import Struct
 
 from havrrpd.core.messages import DefaultRoutesListed, Event, GatewayProbed, ProbeGateway
 from havrrpd.core.model import Gateway, Outcome
@@ -34,8 +35,7 @@ _PACKETS_A_ROUND = 64  # of one socket, so that a flood on it starves no other
 _LOG_INTERVAL = 60.0  # seconds between two log lines about rejected replies
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
+class _Probe(Struct, frozen=True):
     """A probe that nobody has answered yet."""
 
     gateway: Gateway

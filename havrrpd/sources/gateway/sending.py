@@ -11,6 +11,8 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from msgspec import Struct
+
 from havrrpd.closing import close_soon
 from havrrpd.core.messages import ProbeGateway
 from havrrpd.core.model import Gateway, IPAddress, IPInterface
@@ -52,8 +54,7 @@ class Target:
     source: IPAddress
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A probe on its way. `sent` has the monotonic time by method, `failed` what did not work."""
 
     target: Target

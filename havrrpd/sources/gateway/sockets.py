@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import Struct
+
 from havrrpd.core.model import IPAddress
 from havrrpd.netns import open_inside
 from havrrpd.sources.gateway import arp, bpf, icmp, ndp
@@ -32,8 +34,7 @@ _OLDEST_STAMP = 10.0  # seconds; beyond that the wall clock was set, not the loo
 _TIMESPEC = struct.Struct("@qq")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """What recvmsg() gave. `stamp` is the kernel's, wall clock seconds; None: it gave none."""
 
     data: bytes

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Interface, IPv6Interface
 from socket import AF_BRIDGE, AF_INET, AF_INET6
+
+from msgspec import Struct
 
 from havrrpd.core.model import IPInterface
 
@@ -40,8 +41,7 @@ class MalformedError(ValueError):
     """Bytes that are not what rtnetlink sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """One netlink message; `data` includes its header."""
 
     kind: int
@@ -50,32 +50,27 @@ class Packet:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LinkSeen:
+class LinkSeen(Struct, frozen=True):
     index: int
     interface: str
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkLost:
+class LinkLost(Struct, frozen=True):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddressSeen:
+class AddressSeen(Struct, frozen=True):
     index: int
     address: IPInterface
 
 
-@dataclass(frozen=True, slots=True)
-class AddressLost:
+class AddressLost(Struct, frozen=True):
     index: int
     address: IPInterface
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceLost:
+class NamespaceLost(Struct, frozen=True):
     """The namespace of this nsid is gone; the number may be given to another one."""
 
     nsid: int
