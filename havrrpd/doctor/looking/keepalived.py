@@ -58,7 +58,11 @@ class _Looker:
 
     def _runs_vrrp(self, pid: int) -> bool:
         proc = self.proc
-        return proc.runs_keepalived(pid) and proc.is_trusted(pid) and proc.is_vrrp(pid)
+        return (
+            proc.runs_keepalived(pid)
+            and proc.is_trusted(pid)
+            and proc.is_vrrp(pid, proc.keepalived_parent(pid))
+        )
 
     def _examine(self, pid: int) -> Keepalived:
         """Raises OSError when it is gone."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 
 from havrrpd.core.model import (
     IPAddress,
@@ -16,6 +23,7 @@ from havrrpd.sources.keepalived import keywords
 
 MAX_INTERFACE_BYTES = 15  # IFNAMSIZ - 1
 _DEFAULTS = ("default", "any", "all", "default6")
+_ALL_OF_IPV4, _ALL_OF_IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
 def read_address(words: Sequence[str], interface: str, *, excluded: bool) -> VirtualAddress:
@@ -30,8 +38,7 @@ def read_address(words: Sequence[str], interface: str, *, excluded: bool) -> Vir
             case "dev":
                 interface = read_interface(_value(rest))
             case "peer":
-                prefix = _interface(_value(rest)).network.prefixlen
-                address = ip_interface(f"{address.ip}/{prefix}")
+                address = _with_prefix(address.ip, _interface(_value(rest)).network.prefixlen)
             case _ if word in keywords.ADDRESS_OPTIONS:
                 _value(rest)
             case _ if word not in keywords.ADDRESS_FLAGS:
@@ -82,7 +89,7 @@ def read_ip(text: str) -> IPAddress:
     """As inet_pton: no scope, no prefix. Raises ValueError."""
     if "%" in text:
         raise ValueError(f"a scope: {text}")
-    return ip_address(text)
+    return IPv6Address(text) if ":" in text else IPv4Address(text)
 
 
 def read_interface(text: str) -> str:
@@ -110,11 +117,17 @@ def _interface(text: str) -> IPInterface:
     address_text, _, prefix = text.partition("/")
     address = read_ip(address_text)
     if not (prefix.isascii() and prefix.isdigit() and int(prefix[:4]) <= address.max_prefixlen):
-        prefix = str(address.max_prefixlen)
-    return ip_interface(f"{address}/{prefix}")
+        return _with_prefix(address, address.max_prefixlen)
+    return _with_prefix(address, int(prefix))
+
+
+def _with_prefix(address: IPAddress, prefix: int) -> IPInterface:
+    if isinstance(address, IPv4Address):
+        return IPv4Interface((int(address), prefix))
+    return IPv6Interface((int(address), prefix))
 
 
 def _network(text: str, family: int | None) -> IPNetwork:
     if text in _DEFAULTS:
-        return ip_network("::/0" if family == 6 or text == "default6" else "0.0.0.0/0")
-    return ip_network(_interface(text), strict=False)
+        return _ALL_OF_IPV6 if family == 6 or text == "default6" else _ALL_OF_IPV4
+    return _interface(text).network

@@ -76,4 +76,6 @@ def read_blocks(lines: Iterable[str]) -> tuple[list[Statement], int]:
 
 def split_words(line: str) -> tuple[str, ...]:
     """Words are divided by white space; double quotes keep it, and are removed."""
+    if '"' not in line:
+        return tuple(line.split())
     return tuple(match[1] if match[1] is not None else match[2] for match in _WORD.finditer(line))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from havrrpd.core.authentication import AH, password
 from havrrpd.core.model import (
     InstanceConfig,
@@ -51,7 +53,7 @@ class Draft(Tolerant):
     family: int | None = None
     vmac: str | None = None  # "" for the name that keepalived makes up
     strict: bool | None = None
-    addresses: list[tuple[Statement, bool]] = field(default_factory=list)
+    addresses: list[VirtualAddress] = field(default_factory=list)  # without `dev`: on ""
     routes: list[VirtualRoute] = field(default_factory=list)
     peers: list[IPAddress] = field(default_factory=list)
     track_files: list[tuple[str, int | None]] = field(default_factory=list)
@@ -113,10 +115,10 @@ class Draft(Tolerant):
         self.version = version
 
     def _take_address(self, line: Statement, *, excluded: bool) -> None:
-        family = read_address(line.words, "", excluded=excluded).address.version
+        virtual = read_address(line.words, "", excluded=excluded)
         if not excluded:
-            self._keep_family(family)
-        self.addresses.append((line, excluded))
+            self._keep_family(virtual.address.version)
+        self.addresses.append(virtual)
 
     def _take_peer(self, line: Statement) -> None:
         peer = read_ip(line.keyword)
@@ -181,9 +183,9 @@ def complete(
     carrier = draft.interface
     if draft.vmac is not None:
         carrier = draft.vmac or f"vrrp.{draft.vrid}"
-    addresses = tuple(
-        read_address(line.words, carrier, excluded=excluded) for line, excluded in draft.addresses
-    )
+    addresses = [
+        each if each.interface else replace(each, interface=carrier) for each in draft.addresses
+    ]
     if version == 3 and all(address.excluded for address in addresses):
         raise ValueError("VRRPv3 needs a virtual address")
     return InstanceConfig(

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -107,7 +108,7 @@ class Proc:
         return sorted(int(name) for name in os.listdir(self.path) if name.isdecimal())
 
     def stat(self, pid: int) -> Stat:
-        return decode_stat((self.path / str(pid) / "stat").read_text(errors="replace"))
+        return decode_stat(self._read(pid, "stat"))
 
     def is_kernel_thread(self, pid: int) -> bool:
         return pid == _KTHREADD or self.stat(pid).parent == _KTHREADD
@@ -122,20 +123,20 @@ class Proc:
 
     def is_trusted(self, pid: int) -> bool:
         """Whether it is root's, as we are: what another user's process says could be anything."""
-        status = (self.path / str(pid) / "status").read_text(errors="replace")
-        return decode_effective_uid(status) == 0 and self._userns(pid) == self._userns("self")
+        ours = _userns(f"{self.path}/{pid}") == _own_userns(self.path)
+        return ours and decode_effective_uid(self._read(pid, "status")) == 0
 
-    def is_vrrp(self, pid: int) -> bool:
+    def is_vrrp(self, pid: int, parent: int | None) -> bool:
         """Of keepalived's processes only the one for VRRP asks the kernel for news of links.
 
         The main process has no netlink socket, the one for real servers hears of addresses only,
         the one for BFD has none. What a process was given by its parent (a script just forked by
         the VRRP process) is not its own. Seen with 2.2.7; read in its source to 2.4.3.
+        `parent` is the main process, as `keepalived_parent` tells.
         """
         listening = link_listeners(self.path, pid, self._sockets(pid))
         if not listening:
             return False
-        parent = self.keepalived_parent(pid)
         return parent is None or bool(listening - set(self._sockets(parent).values()))
 
     def keepalived_parent(self, pid: int) -> int | None:
@@ -151,8 +152,7 @@ class Proc:
         return found.st_dev, found.st_ino
 
     def command_line(self, pid: int) -> CommandLine:
-        text = (self.path / str(pid) / "cmdline").read_text(errors="replace")
-        return decode_command_line(text.rstrip("\0").split("\0"))
+        return decode_command_line(self._read(pid, "cmdline").rstrip("\0").split("\0"))
 
     def started_at(self, pid: int) -> float:
         """Monotonic seconds."""
@@ -168,9 +168,9 @@ class Proc:
                 return Path(path)
         return None
 
-    def _userns(self, pid: int | str) -> tuple[int, int]:
-        found = os.stat(f"{self.path}/{pid}/ns/user")
-        return found.st_dev, found.st_ino
+    def _read(self, pid: int, name: str) -> str:
+        with open(f"{self.path}/{pid}/{name}", "rb", buffering=0) as file:
+            return file.read().decode(errors="replace")
 
     def _sockets(self, pid: int) -> dict[int, int]:
         """Their inodes by descriptor."""
@@ -179,6 +179,16 @@ class Proc:
             name: _SOCKET.match(_link(f"{directory}/{name}")) for name in os.listdir(directory)
         }
         return {int(name): int(match[1]) for name, match in links.items() if match}
+
+
+def _userns(process: str) -> tuple[int, int]:
+    found = os.stat(f"{process}/ns/user")
+    return found.st_dev, found.st_ino
+
+
+@lru_cache
+def _own_userns(proc: Path) -> tuple[int, int]:
+    return _userns(f"{proc}/self")
 
 
 def _link(path: str) -> str:

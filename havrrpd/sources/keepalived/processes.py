@@ -124,14 +124,16 @@ class Keepalived:
     @explicit.setter
     def explicit(self, explicit: Sequence[ExplicitRouter]) -> None:
         self._explicit = tuple(explicit)
-        for router in self._registry:
+        for router in self._registry.told:
             router.absent = None
+        self._registry.told = []
         for each in explicit:
             path = str(each.keepalived_conf)
             router = self._registry.find(each.namespace, path) or self._registry.add(
                 each.namespace, path
             )
             router.absent = on_disk(each.keepalived_conf)
+            self._registry.told.append(router)
         self._schedule.hurry(time.monotonic())
 
     async def run(self) -> None:
@@ -223,8 +225,9 @@ class Keepalived:
             if not self._proc.is_trusted(pid):
                 self._distrust(pid)
                 return
-            if self._proc.is_vrrp(pid):
-                self._adopt(pid, age)
+            main = self._proc.keepalived_parent(pid)
+            if self._proc.is_vrrp(pid, main):
+                self._adopt(pid, main, age)
                 await self._let_others_work()  # a thousand of them must not hold the loop
             elif age < YOUNG:
                 self._schedule.soon(now)
@@ -252,13 +255,12 @@ class Keepalived:
 
     # --- a new process ---
 
-    def _adopt(self, pid: int, age: float) -> None:
+    def _adopt(self, pid: int, main: int | None, age: float) -> None:
         """Raises OSError when the process is gone."""
         with contextlib.ExitStack() as unless_adopted:
             pidfd = os.pidfd_open(pid)
             unless_adopted.callback(os.close, pidfd)
             netns = self._proc.netns(pid)
-            main = self._proc.keepalived_parent(pid)
             loaded = locate(self._proc, pid, main)
             started_at = self._proc.started_at(pid)
             if self._must_wait(netns, loaded.path, age):
@@ -308,7 +310,7 @@ class Keepalived:
             router = self._registry.add(namespace, path)
             if router.id != name_router(namespace, path):
                 _log.warning("router.numbered", router=router.id, namespace=namespace, path=path)
-        router.namespace, router.path = namespace, path
+        self._registry.place(router, namespace, path)
         return router
 
     def _displace(self, router: KnownRouter, process: Process) -> None:
@@ -359,7 +361,7 @@ class Keepalived:
             if event is not None:
                 self._emit(router.id, event)
         elif router.main is None and self._is_gone(router):
-            del self._registry.routers[router.id]
+            self._registry.remove(router)
             self._emit(router.id, RouterGone())
 
     def _is_gone(self, router: KnownRouter) -> bool:

@@ -66,20 +66,21 @@ def neutron_id(namespace: str) -> str | None:
 
 @dataclass(slots=True)
 class Registry:
-    """Every router that is known, by id."""
+    """Every router that is known, by id. `told`: those that the configuration of havrrpd names."""
 
     routers: dict[str, KnownRouter] = field(default_factory=dict)
+    told: list[KnownRouter] = field(default_factory=list)
+    _together: dict[str | None, list[KnownRouter]] = field(default_factory=dict)  # by namespace
 
     def __iter__(self) -> Iterator[KnownRouter]:
         return iter(tuple(self.routers.values()))
 
     def find(self, namespace: str | None, path: str) -> KnownRouter | None:
         """The router that a process in this namespace with this configuration belongs to."""
-        here = [each for each in self.routers.values() if each.namespace == namespace]
+        here = self._together.get(namespace, [])
         if exact := [each for each in here if each.path == path]:
             return _first(exact)
-        told = (each for each in self.routers.values() if each.absent is not None)
-        if meant := [each for each in told if _is_meant(each, namespace, path)]:
+        if meant := [each for each in self.told if _is_meant(each, namespace, path)]:
             return _first(meant)
         # The same namespace and another file: moved, unless another router is there as well.
         moved = namespace is not None and len(here) == 1 and here[0].process is None
@@ -93,7 +94,23 @@ class Registry:
             number += 1
             name = f"{wanted}-{number}"
         router = self.routers[name] = KnownRouter(name, namespace, path)
+        self._together.setdefault(namespace, []).append(router)
         return router
+
+    def place(self, router: KnownRouter, namespace: str | None, path: str) -> None:
+        """It was found there."""
+        self._leave(router)
+        router.namespace, router.path = namespace, path
+        self._together.setdefault(namespace, []).append(router)
+
+    def remove(self, router: KnownRouter) -> None:
+        del self.routers[router.id]
+        self._leave(router)
+
+    def _leave(self, router: KnownRouter) -> None:
+        self._together[router.namespace].remove(router)
+        if not self._together[router.namespace]:
+            del self._together[router.namespace]
 
 
 def _first(found: list[KnownRouter]) -> KnownRouter:
