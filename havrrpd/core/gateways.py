@@ -41,7 +41,7 @@ from havrrpd.core.model import (
 )
 from havrrpd.core.wire import adverts_stopped_at
 
-# What comes all the time says nothing of which gateways there are.
+# What comes all the time says nothing of which gateways and addresses there are.
 _CHANGES_NO_GATEWAY = (DeadlinePassed, AdvertSent, AdvertHeard)
 ROUTES_INTERVAL = 10.0  # seconds between two looks at the default routes
 
@@ -162,10 +162,11 @@ def _list_routes_if_due(router: Router, now: float) -> tuple[Router, tuple[Actio
 
 def _wanted_checks(router: Router, now: float) -> tuple[GatewayCheck, ...]:
     known = {check.gateway: check for check in router.checks}
-    return tuple(
+    wanted = (
         known.get(g) or _carried_over(g, router.checks) or GatewayCheck(g, due=now)
         for g in gateways_of(router)
     )
+    return tuple(replace(check, source=None) if check.source else check for check in wanted)
 
 
 def _carried_over(gateway: Gateway, checks: tuple[GatewayCheck, ...]) -> GatewayCheck | None:
@@ -188,14 +189,11 @@ def _due_probes(
             kept.append(check)
             continue
         wait = _until_next(check, health_check)
-        kept.append(replace(check, due=now + wait))  # not since it was due: we may be late
+        source = check.source or _source_for(router, check.gateway)
+        # not since it was due: we may be late
+        kept.append(replace(check, due=now + wait, source=source))
         probes.append(
-            ProbeGateway(
-                check.gateway,
-                _source_for(router, check.gateway),
-                health_check.timeout,
-                health_check.methods,
-            )
+            ProbeGateway(check.gateway, source, health_check.timeout, health_check.methods)
         )
     return tuple(kept), tuple(probes)
 

@@ -323,6 +323,7 @@ class GatewayCheck(Struct, frozen=True):
     rtt_seconds: float | None = None
     checked_at: float | None = None
     answered: float = float("-inf")  # when the latest probe that was answered had been sent
+    source: IPInterface | None = None  # what probes are sent from; None: not looked for yet
 
 
 class Election(Struct, frozen=True):

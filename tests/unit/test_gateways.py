@@ -58,6 +58,14 @@ def test_a_new_master_probes_at_once_from_its_own_address() -> None:
     assert probes(driven) == [PROBE]
 
 
+def test_a_probe_is_sent_from_what_is_there_by_then() -> None:
+    lower = ip_interface("203.0.113.20/24")
+    driven = checked_master().feed(reply(0.0), at=0.01).feed(AddressAdded("qg-1", lower))
+    assert probes(driven.wait_until(1.0)) == [replace(PROBE, source=lower)]
+    driven.feed(reply(1.0), AddressRemoved("qg-1", lower), at=1.01)
+    assert probes(driven.wait_until(2.0)) == [PROBE]
+
+
 def test_an_answered_probe_is_followed_by_the_next_after_the_interval() -> None:
     driven = checked_master().feed(reply(0.0), at=0.01)
     assert driven.router.connectivity is Verdict.REACHABLE
