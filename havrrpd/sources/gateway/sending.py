@@ -132,6 +132,7 @@ class Sender:
         for ear in tuple(self._ears.values()):
             self.drop(ear)
         self._kernel.close()
+        self._plans.clear()  # they hold this sender, which would wait for the garbage collector
 
     def forget_neighbours(self) -> Iterator[OSError]:
         """Stop the kernel's own questions about the gateways that were asked by ICMP.

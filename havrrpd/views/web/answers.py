@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 from aiohttp.typedefs import Handler
 from aiohttp.web import HTTPException, Request, Response, StreamResponse, middleware
@@ -33,13 +34,19 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class _Document(BytesIOPayload):
-    """Lets go of its bytes once it was sent, or its client went.
+    """Leaves nothing to the garbage collector where its client goes before all is sent.
 
-    aiohttp's waits for a full garbage collection where the client went early.
+    The future that waits for the client holds its error, whose traceback holds that future, and
+    the connection with the request and the answer.
     """
 
-    async def close(self) -> None:
-        self._value.close()
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        try:
+            await super().write_with_length(writer, content_length)
+        except ConnectionError as error:
+            raise error.with_traceback(None) from error.__cause__
 
 
 def json(value: Any, status: int = 200, headers: Mapping[str, str] = _NONE) -> Response:
