@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from tests.bench.figure import HAVRRPD, Figure
+from tests.bench.growth import EVENTS, costs
 
 _HEAD = """# Benchmarks
 
@@ -22,6 +23,11 @@ machine. Limits in seconds are to be read beside that; ratios to the peers hardl
 
 CPU is of one core. How late the loop was is the upper bound of the bucket of
 `havrrpd_event_loop_lag_seconds`.
+"""
+_EVENTS = """
+Of what all routers cost together, the share of each beyond the first ten. Each figure is brought to
+the pace in the middle of the run, from that right before and after it, which the next table has.
+The growth above is the worst from any number of routers to a larger one.
 """
 _PEERS = """
 ## The peers
@@ -54,6 +60,9 @@ def page(figures: Sequence[Figure], minutes: float, machine: str, paces: Sequenc
                 for f in limited
             ),
         ),
+        "\n## What one event costs",
+        _EVENTS,
+        _costs(own),
         "\n## From 10 to 2000 routers\n",
         _growth([figure for figure in own if figure.limit is None or figure.routers > 3]),
         _PEERS,
@@ -63,6 +72,20 @@ def page(figures: Sequence[Figure], minutes: float, machine: str, paces: Sequenc
         ),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _costs(figures: Sequence[Figure]) -> str:
+    found = {event: costs(event, figures) for event in EVENTS}
+    sizes = sorted({size for by_size in found.values() for size in by_size})
+    rows = (
+        (
+            event.what,
+            *(f"{by_size[n]:.3g} {event.unit}" if n in by_size else "" for n in sizes),
+        )
+        for event, by_size in found.items()
+        if by_size
+    )
+    return _table(("what", *(f"{size} routers" for size in sizes)), rows)
 
 
 def _growth(figures: Sequence[Figure]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import few, real, scale
 from tests.bench.figure import Figure
+from tests.bench.growth import PACE, growths
 from tests.bench.pace import pace
 from tests.bench.peers import check_script
 from tests.bench.peers.measure import measure, measure_few
@@ -38,7 +39,10 @@ def main() -> int:
             print(figure, flush=True)
             figures.append(figure)
         paces.append(pace())
-        print(f"the machine's pace: {paces[-1]:.2f} s", flush=True)
+        print(f"{PACE}: {paces[-1]:.2f} s", flush=True)
+    for figure in tuple(growths(figures)):
+        print(figure)
+        figures.append(figure)
     if not options.no_peers:
         minutes = (time.monotonic() - began) / 60
         PAGE.write_text(page(figures, minutes, _machine(), paces))

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from havrrpd.lab.waiting import LabError, wait_until
 from tests.bench.figure import HAVRRPD, Figure
+from tests.bench.growth import paced
 from tests.bench.load import Load
 from tests.bench.log import Changes
+from tests.bench.pace import pace
 
 IDLE_SECONDS = 10.0
 LATENCIES = 200
@@ -63,12 +65,14 @@ def main() -> int:
 def measure(count: int, parts: Iterable[str]) -> Iterator[Figure]:
     """One that fails has no value, and a note."""
     for name in parts:
+        before = pace()
         try:
             for figure in PARTS[name](count):
                 limit = LIMITS.get(figure.what) if count == BIG else None
                 yield replace(figure, limit=limit)
         except (LabError, OSError, AssertionError) as error:
             yield Figure(HAVRRPD, count, name.replace("_", " "), None, note=f"failed: {error}")
+        yield _figure(count, paced(name), (before + pace()) / 2, "s")
 
 
 # --- at rest ---
