@@ -323,7 +323,7 @@ class GatewayCheck(Struct, frozen=True):
     rtt_seconds: float | None = None
     checked_at: float | None = None
     answered: float = float("-inf")  # when the latest probe that was answered had been sent
-    source: IPInterface | None = None  # what probes are sent from; None: not looked for yet
+    source: IPInterface | None = None  # of the last probe, until addresses change
 
 
 class Election(Struct, frozen=True):
@@ -380,7 +380,7 @@ class Router(Struct, frozen=True):
     lever: str | None = None  # the path of its track file in the loaded configuration
     election: Election = field(default_factory=Election)
     problems: frozenset[Problem] = frozenset()  # of the router as a whole
-    due: float = float("-inf")  # when to step it, but for its gateways; inf: no time is known
+    due: float = float("-inf")  # its deadline, but for the gateways; -inf: not stepped yet
 
     @property
     def state(self) -> State:

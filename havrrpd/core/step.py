@@ -41,9 +41,11 @@ def step(
     `ahead`: addresses that came and went right before this one. What follows from all of them is
     decided once.
     """
+    if not ahead:
+        return _routine(router, event, now) or _whole(router, event, now)
     for earlier in ahead:
         router = observe(router, earlier, now)
-    return _routine(router, event, now) or _whole(router, event, now)
+    return _whole(router, event, now)
 
 
 def _routine(router: Router, event: Event, now: float) -> tuple[Router, tuple[Action, ...]] | None:
@@ -110,7 +112,7 @@ def next_deadline(router: Router) -> float | None:
 
 
 def _with_due(router: Router) -> Router:
-    """Those of the gateways come and go with each probe, the others hardly ever."""
+    """With the earliest deadline but for those of the gateways, which change with each probe."""
     due = min(_other_deadlines(router), default=inf)
     return router if due == router.due else replace(router, due=due)
 

@@ -1,8 +1,8 @@
 """What one event costs with few routers and with many: does it grow with their number?
 
 Of what all routers cost together it is the share of each beyond those of the smallest load, so that
-what havrrpd costs without any is left out. Each cost is given for the machine's pace in the middle
-of the run, by the pace that was measured right before and after.
+what havrrpd costs without any is left out. Each cost is given for one pace of the machine, the
+median, by the pace that was measured right before and after.
 """
 
 from __future__ import annotations
@@ -66,19 +66,20 @@ def growths(figures: Sequence[Figure]) -> Iterator[Figure]:
     for event in EVENTS:
         found = costs(event, figures)
         if len(found) > 1:
-            yield Figure(
-                HAVRRPD, max(found), f"growth: {event.what}", _worst(found), "times", limit=LIMIT
-            )
+            growth, size = _worst(found), max(found)
+            yield Figure(HAVRRPD, size, f"growth: {event.what}", growth, "times", limit=LIMIT)
 
 
 def _worst(found: Mapping[int, float]) -> float:
+    """A cost too small to be measured is no growth to the next."""
     sizes = sorted(found)
-    return max(
+    growths = (
         found[more] / found[fewer]
         for at, more in enumerate(sizes)
         for fewer in sizes[:at]
         if found[fewer] > 0
     )
+    return max(growths, default=1.0)
 
 
 def _by_size(what: str, figures: Sequence[Figure]) -> dict[int, float]:

@@ -26,8 +26,8 @@ CPU is of one core. How late the loop was is the upper bound of the bucket of
 """
 _EVENTS = """
 Of what all routers cost together, the share of each beyond the first ten. Each figure is brought to
-the pace in the middle of the run, from that right before and after it, which the next table has.
-The growth above is the worst from any number of routers to a larger one.
+one pace, the median of those in the next table, from the one right before and after it. The growth
+above is the worst from any number of routers to a larger one.
 """
 _PEERS = """
 ## The peers

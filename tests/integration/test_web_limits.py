@@ -461,10 +461,10 @@ async def test_of_a_client_that_goes_early_nothing_waits_for_the_garbage_collect
     gc.disable()
     try:
         async with web() as served:
-            for _ in range(30):
+            for _ in range(10):
                 await asyncio.to_thread(ask_and_go, served.port)
             await eventually(lambda: served.open == 0)
-            await eventually(lambda: kept() == [])
+            await eventually(lambda: kept(Connection) == [])
     finally:
         gc.enable()
 
@@ -475,8 +475,24 @@ def ask_and_go(port: int) -> None:
         client.recv(1000)
 
 
-def kept() -> list[object]:
-    return [x for x in gc.get_objects() if isinstance(x, BytesIO | Connection)]
+def kept(kind: type) -> list[object]:
+    return [each for each in gc.get_objects() if isinstance(each, kind)]
+
+
+@on_uvloop
+async def test_a_connection_that_stays_open_does_not_keep_its_last_answer() -> None:
+    async with web() as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(BIG)
+        assert b"Connection: close" not in head
+        await eventually(lambda: not any(each.getbuffer().nbytes == BIG for each in open_bytes()))
+        writer.close()
+
+
+def open_bytes() -> list[BytesIO]:
+    return [x for x in gc.get_objects() if isinstance(x, BytesIO) and not x.closed]
 
 
 @on_uvloop

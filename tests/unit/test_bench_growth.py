@@ -40,6 +40,14 @@ def test_the_growth_is_the_worst_from_any_number_to_a_larger_one() -> None:
 
 
 def test_a_part_that_failed_has_no_cost() -> None:
-    rows = list(figures("storm: CPU a transition", "storms", (10, 0.6, 0.5)))
-    failed = Figure(HAVRRPD, 1000, "storms", None, note="failed: no")
-    assert list(growths([*rows, failed])) == []
+    rows = figures("storm: CPU a transition", "storms", (10, 0.6, 0.5), (2000, 0.6, 0.5))
+    failed = Figure(HAVRRPD, 1000, "storm: CPU a transition", None, note="failed: no")
+    assert costs(TRANSITION, [*rows, failed, Figure(HAVRRPD, 1000, paced("storms"), 0.5)]) == {
+        10: 0.6,
+        2000: 0.6,
+    }
+
+
+def test_a_cost_too_small_to_be_measured_is_no_growth() -> None:
+    rows = figures("storm: CPU a transition", "storms", (10, 0.0, 0.5), (1000, 0.6, 0.5))
+    assert [figure.value for figure in growths(list(rows))] == [1.0]

@@ -120,3 +120,22 @@ def test_two_routers_of_one_name_are_numbered_and_found_again() -> None:
     assert registry.find(f"snat-{UUID}", "/b.conf") is second
     assert registry.find(f"snat-{UUID}", "/moved.conf") is second
     assert registry.find("other", "/a.conf") is None
+
+
+def test_of_two_free_routers_in_one_namespace_the_first_one_is_taken_each_time() -> None:
+    registry = Registry()
+    first, _ = (registry.add("blue", "/a.conf") for _ in range(2))
+    for _ in range(2):
+        found = registry.find("blue", "/a.conf")
+        assert found is first
+        registry.place(found, "blue", "/a.conf")
+
+
+def test_a_router_is_found_where_it_was_placed_last_until_it_is_removed() -> None:
+    registry = Registry()
+    router = registry.add("blue", "/a.conf")
+    registry.place(router, "red", "/b.conf")
+    assert registry.find("blue", "/a.conf") is None
+    assert registry.find("red", "/b.conf") is router
+    registry.remove(router)
+    assert registry.find("red", "/b.conf") is None

@@ -86,7 +86,7 @@ class Gateways:
     def probe(self, router: str, netns: Path, action: ProbeGateway) -> None:
         """Ask one gateway once; exactly one GatewayProbed follows, unless `stop` comes first.
 
-        `netns` names the same namespace until `stop`: that of a process, which never leaves it.
+        `netns` is that of a process, which never leaves it: it is opened once, until `stop`.
         """
         try:
             sender = self._sender(router, netns)
@@ -152,7 +152,7 @@ class Gateways:
             timer.cancel()
 
     def _sender(self, router: str, netns: Path) -> Sender:
-        """The router's sockets, opened anew when its namespace is another one.
+        """The router's sockets, opened anew when its process is another one.
 
         What is pending in a namespace that is gone still gets its timeout.
         """

@@ -99,9 +99,11 @@ class Registry:
 
     def place(self, router: KnownRouter, namespace: str | None, path: str) -> None:
         """It was found there."""
-        self._leave(router)
-        router.namespace, router.path = namespace, path
-        self._together.setdefault(namespace, []).append(router)
+        router.path = path
+        if router.namespace != namespace:
+            self._leave(router)
+            router.namespace = namespace
+            self._together.setdefault(namespace, []).append(router)
 
     def remove(self, router: KnownRouter) -> None:
         del self.routers[router.id]

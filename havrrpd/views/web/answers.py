@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 from aiohttp.typedefs import Handler
 from aiohttp.web import HTTPException, Request, Response, StreamResponse, middleware
@@ -34,19 +33,10 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class _Document(BytesIOPayload):
-    """Leaves nothing to the garbage collector where its client goes before all is sent.
+    """Lets go of its bytes once it was sent: a connection that stays open keeps its last answer."""
 
-    The future that waits for the client holds its error, whose traceback holds that future, and
-    the connection with the request and the answer.
-    """
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        try:
-            await super().write_with_length(writer, content_length)
-        except ConnectionError as error:
-            raise error.with_traceback(None) from error.__cause__
+    async def close(self) -> None:
+        self._value.close()
 
 
 def json(value: Any, status: int = 200, headers: Mapping[str, str] = _NONE) -> Response:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import msgspec
 from aiohttp.web import Application, Request, StreamResponse
@@ -47,7 +48,8 @@ class Events:
         with self._changes.reader(self._snapshot()) as reader:
             self._readers.add(reader)
             try:
-                await self._tell(request, response, reader)
+                with suppress(ConnectionError):  # the client is gone
+                    await self._tell(request, response, reader)
             finally:
                 self._readers.discard(reader)
         return response
