@@ -16,6 +16,7 @@ from typing import Any
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.waiting import wait_until
 from tests.bench.figure import HAVRRPD, Figure
+from tests.bench.scale import cpu, cpu_share
 
 ROUTERS = 3
 ADDRESSES = 100
@@ -101,10 +102,7 @@ def _spin(until: Callable[[], bool]) -> None:
 
 def _footprint(lab: Lab, master: str) -> Iterator[Figure]:
     pid = lab.havrrpd[master].pid
-    before, started = _cpu_seconds(pid), time.monotonic()
-    time.sleep(IDLE_SECONDS)  # the measurement itself: an idle stretch of a known length
-    share = (_cpu_seconds(pid) - before) / (time.monotonic() - started)
-    yield _figure("idle CPU, of one core", share * 100, 1.0, "%")
+    yield _figure("idle CPU, of one core", 100 * cpu_share(pid, IDLE_SECONDS), 1.0, "%")
     status = Path(f"/proc/{pid}/status").read_text()
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     yield _figure("resident memory", int(resident.split()[1]) / 1024, 75.0, "MB")
@@ -115,16 +113,11 @@ def _outage(lab: Lab) -> Figure:
     _steady(lab)
     pids = {node: lab.havrrpd[node].pid for node in lab.names}
     lab.break_gateway()
-    before, started = {node: _cpu_seconds(pid) for node, pid in pids.items()}, time.monotonic()
+    before, started = {node: cpu(pid) for node, pid in pids.items()}, time.monotonic()
     time.sleep(OUTAGE_SECONDS)  # the measurement itself, as above
     taken = time.monotonic() - started
-    share = max((_cpu_seconds(pid) - before[node]) / taken for node, pid in pids.items())
+    share = max((cpu(pid) - before[node]) / taken for node, pid in pids.items())
     return _figure("CPU in a full outage, of one core", share * 100, 1.0, "%", 1)
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _status_command(lab: Lab, master: str) -> Iterator[Figure]:

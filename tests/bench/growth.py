@@ -47,14 +47,19 @@ def paced(part: str) -> str:
     return f"{PACE}: {part.replace('_', ' ')}"
 
 
+def paces(figures: Sequence[Figure]) -> list[float]:
+    """All through a run, in seconds."""
+    return [f.value for f in figures if f.what.startswith(PACE) and f.value is not None]
+
+
 def costs(event: Event, figures: Sequence[Figure]) -> dict[int, float]:
     """Of one event, by the number of routers; without those where something failed."""
-    values, paces = _by_size(event.figure, figures), _by_size(paced(event.part), figures)
-    sizes = sorted(values.keys() & paces.keys())
+    values, at = _by_size(event.figure, figures), _by_size(paced(event.part), figures)
+    sizes = sorted(values.keys() & at.keys())
     if not sizes:
         return {}
-    middle = median(f.value for f in figures if f.what.startswith(PACE) and f.value is not None)
-    at_pace = {size: values[size] * event.scale * middle / paces[size] for size in sizes}
+    middle = median(paces(figures))
+    at_pace = {size: values[size] * event.scale * middle / at[size] for size in sizes}
     if not event.of_all:
         return at_pace
     least = sizes[0]

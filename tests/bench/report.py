@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from tests.bench.figure import HAVRRPD, Figure
-from tests.bench.growth import EVENTS, costs
+from tests.bench.growth import EVENTS, costs, paces
 
 _HEAD = """# Benchmarks
 
@@ -25,9 +25,9 @@ CPU is of one core. How late the loop was is the upper bound of the bucket of
 `havrrpd_event_loop_lag_seconds`.
 """
 _EVENTS = """
-Of what all routers cost together, the share of each beyond the first ten. Each figure is brought to
-one pace, the median of those in the next table, from the one right before and after it. The growth
-above is the worst from any number of routers to a larger one.
+Of what all routers cost together, the share of each beyond the first ten. Each figure is brought
+to the pace in the middle of the run, from the one right before and after it, which is in the next
+table. The growth above is the worst from any number of routers to a larger one.
 """
 _PEERS = """
 ## The peers
@@ -38,8 +38,9 @@ many routers, in the same run; below 1 the peer is better. A check script has no
 """
 
 
-def page(figures: Sequence[Figure], minutes: float, machine: str, paces: Sequence[float]) -> str:
-    """Markdown. `paces`: of the machine, in seconds, all through the run."""
+def page(figures: Sequence[Figure], minutes: float, machine: str) -> str:
+    """Markdown."""
+    seen = paces(figures)
     own = [figure for figure in figures if figure.by == HAVRRPD]
     others = [figure for figure in figures if figure.by != HAVRRPD]
     limited = [figure for figure in own if figure.limit is not None]
@@ -47,10 +48,10 @@ def page(figures: Sequence[Figure], minutes: float, machine: str, paces: Sequenc
         _HEAD.format(
             minutes=minutes,
             machine=machine,
-            fastest=min(paces),
-            slowest=max(paces),
-            middle=median(paces),
-            looks=len(paces),
+            fastest=min(seen),
+            slowest=max(seen),
+            middle=median(seen),
+            looks=len(seen),
         ),
         "\n## What is to be reached\n",
         _table(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench import few, real, scale
-from tests.bench.figure import Figure
+from tests.bench.figure import HAVRRPD, Figure
 from tests.bench.growth import PACE, growths
 from tests.bench.pace import pace
 from tests.bench.peers import check_script
@@ -33,19 +33,19 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true", help="havrrpd alone; writes no page")
     options = parser.parse_args()
     began = time.monotonic()
-    figures, paces = [], [pace()]
+    figures = []
     for part in _parts(with_peers=not options.no_peers):
         for figure in part:
             print(figure, flush=True)
             figures.append(figure)
-        paces.append(pace())
-        print(f"{PACE}: {paces[-1]:.2f} s", flush=True)
-    for figure in tuple(growths(figures)):
-        print(figure)
-        figures.append(figure)
+        figures.append(Figure(HAVRRPD, 0, PACE, pace(), "s"))
+        print(figures[-1], flush=True)
+    growing = list(growths(figures))
+    print("\n".join(str(figure) for figure in growing))
+    figures += growing
     if not options.no_peers:
         minutes = (time.monotonic() - began) / 60
-        PAGE.write_text(page(figures, minutes, _machine(), paces))
+        PAGE.write_text(page(figures, minutes, _machine()))
     return 0 if all(figure.holds for figure in figures) else 1
 
 

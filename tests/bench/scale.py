@@ -64,15 +64,17 @@ def main() -> int:
 
 def measure(count: int, parts: Iterable[str]) -> Iterator[Figure]:
     """One that fails has no value, and a note."""
+    before = pace()
     for name in parts:
-        before = pace()
         try:
             for figure in PARTS[name](count):
                 limit = LIMITS.get(figure.what) if count == BIG else None
                 yield replace(figure, limit=limit)
         except (LabError, OSError, AssertionError) as error:
             yield Figure(HAVRRPD, count, name.replace("_", " "), None, note=f"failed: {error}")
-        yield _figure(count, paced(name), (before + pace()) / 2, "s")
+        after = pace()
+        yield _figure(count, paced(name), (before + after) / 2, "s")
+        before = after
 
 
 # --- at rest ---

@@ -22,7 +22,7 @@ from tests.simulation.world import scenario_of
 
 HISTORIES = os.environ.get("HAVRRPD_HISTORIES")
 many = settings(
-    max_examples=int(HISTORIES or "750"),
+    max_examples=int(HISTORIES or "1500"),
     derandomize=not HISTORIES,  # what CI says depends on the change alone
     deadline=None,
     print_blob=True,

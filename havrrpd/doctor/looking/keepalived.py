@@ -53,20 +53,15 @@ class _Looker:
     def all(self) -> Iterator[Keepalived]:
         for pid in self.proc.pids():
             with suppress(OSError, ValueError):  # it ended
-                if self._runs_vrrp(pid):
-                    yield self._examine(pid)
+                if not (self.proc.runs_keepalived(pid) and self.proc.is_trusted(pid)):
+                    continue
+                main = self.proc.keepalived_parent(pid)
+                if self.proc.is_vrrp(pid, main):
+                    yield self._examine(pid, main)
 
-    def _runs_vrrp(self, pid: int) -> bool:
-        proc = self.proc
-        return (
-            proc.runs_keepalived(pid)
-            and proc.is_trusted(pid)
-            and proc.is_vrrp(pid, proc.keepalived_parent(pid))
-        )
-
-    def _examine(self, pid: int) -> Keepalived:
+    def _examine(self, pid: int, main: int | None) -> Keepalived:
         """Raises OSError when it is gone."""
-        loaded = locate(self.proc, pid, self.proc.keepalived_parent(pid))
+        loaded = locate(self.proc, pid, main)
         read = loaded.read()
         netns = self.proc.netns(pid)
         namespace = self._namespace(netns)

@@ -26,12 +26,12 @@ _DEFAULTS = ("default", "any", "all", "default6")
 _ALL_OF_IPV4, _ALL_OF_IPV6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
-def read_address(words: Sequence[str], interface: str, *, excluded: bool) -> VirtualAddress:
-    """An address of virtual_ipaddress; `interface` is where it goes without `dev`.
+def read_address(words: Sequence[str], *, excluded: bool) -> VirtualAddress:
+    """An address of virtual_ipaddress; without `dev` its interface is "", and goes by the instance.
 
     Raises ValueError for what keepalived would not take either.
     """
-    address = _interface(words[0])
+    address, interface = _interface(words[0]), ""
     rest = iter(words[1:])
     for word in rest:
         match word:

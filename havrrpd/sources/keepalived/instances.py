@@ -115,7 +115,7 @@ class Draft(Tolerant):
         self.version = version
 
     def _take_address(self, line: Statement, *, excluded: bool) -> None:
-        virtual = read_address(line.words, "", excluded=excluded)
+        virtual = read_address(line.words, excluded=excluded)
         if not excluded:
             self._keep_family(virtual.address.version)
         self.addresses.append(virtual)

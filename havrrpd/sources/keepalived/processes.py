@@ -124,16 +124,13 @@ class Keepalived:
     @explicit.setter
     def explicit(self, explicit: Sequence[ExplicitRouter]) -> None:
         self._explicit = tuple(explicit)
-        for router in self._registry.told:
-            router.absent = None
-        self._registry.told = []
+        self._registry.told = {}
         for each in explicit:
             path = str(each.keepalived_conf)
             router = self._registry.find(each.namespace, path) or self._registry.add(
                 each.namespace, path
             )
-            router.absent = on_disk(each.keepalived_conf)
-            self._registry.told.append(router)
+            self._registry.told[router.id] = on_disk(each.keepalived_conf)
         self._schedule.hurry(time.monotonic())
 
     async def run(self) -> None:
@@ -356,8 +353,9 @@ class Keepalived:
             self._schedule.soon(time.monotonic())
 
     def _look_at_absent(self, router: KnownRouter) -> None:
-        if router.absent is not None:
-            event = configurations.of_absent(router, router.absent)
+        file = self._registry.told.get(router.id)
+        if file is not None:
+            event = configurations.of_absent(router, file)
             if event is not None:
                 self._emit(router.id, event)
         elif router.main is None and self._is_gone(router):

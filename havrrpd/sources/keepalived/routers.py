@@ -47,7 +47,6 @@ class KnownRouter:
     process: Process | None = None
     main: Main | None = None
     config: KeepalivedConfig = field(default_factory=KeepalivedConfig)
-    absent: LoadedConfig | None = None  # an explicit one: where to read while it does not run
     absent_stamp: Stamp | None = None
 
 
@@ -66,10 +65,13 @@ def neutron_id(namespace: str) -> str | None:
 
 @dataclass(slots=True)
 class Registry:
-    """Every router that is known, by id. `told`: those that the configuration of havrrpd names."""
+    """Every router that is known, by id.
+
+    `told`: of those that the configuration of havrrpd names, where to read while they do not run.
+    """
 
     routers: dict[str, KnownRouter] = field(default_factory=dict)
-    told: list[KnownRouter] = field(default_factory=list)
+    told: dict[str, LoadedConfig] = field(default_factory=dict)
     _together: dict[str | None, list[KnownRouter]] = field(default_factory=dict)  # by namespace
 
     def __iter__(self) -> Iterator[KnownRouter]:
@@ -80,7 +82,8 @@ class Registry:
         here = self._together.get(namespace, [])
         if exact := [each for each in here if each.path == path]:
             return _first(exact)
-        if meant := [each for each in self.told if _is_meant(each, namespace, path)]:
+        told = (self.routers[each] for each in self.told)
+        if meant := [each for each in told if _is_meant(each, namespace, path)]:
             return _first(meant)
         # The same namespace and another file: moved, unless another router is there as well.
         moved = namespace is not None and len(here) == 1 and here[0].process is None
