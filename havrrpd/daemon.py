@@ -57,6 +57,7 @@ from havrrpd.views.web.orders import RefusedError
 from havrrpd.wiring import Sources
 
 STALLED_AFTER = 5.0  # seconds without progress: a source is deaf; each comes round every second
+COLLECT_AFTER = 10_000  # objects: a burst of events makes thousands, which go by themselves
 READY_AFTER = 5.0  # seconds after which a router that can't be listed is waited for no longer
 FIXED = ("node", "discovery", "paths", "web.listen", "log")  # what only a restart can change
 
@@ -67,6 +68,7 @@ def run(config_path: str | None) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigError; OSError when a socket can't be had."""
     loaded = config.load(config_path)
     logs.configure(loaded.log.level, loaded.log.format)
+    gc.set_threshold(COLLECT_AFTER)
     gc.freeze()  # of what was imported nothing goes, and each full collection would look at it all
     return uvloop.run(_serve(loaded, config_path))
 
