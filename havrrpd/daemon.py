@@ -57,8 +57,8 @@ from havrrpd.views.web.orders import RefusedError
 from havrrpd.wiring import Sources
 
 STALLED_AFTER = 5.0  # seconds without progress: a source is deaf; each comes round every second
-COLLECT_AFTER = 10_000  # objects: a burst of events makes thousands, which go by themselves
 READY_AFTER = 5.0  # seconds after which a router that can't be listed is waited for no longer
+COLLECT_AFTER = 10_000  # objects: a burst of events makes thousands, which go by themselves
 FIXED = ("node", "discovery", "paths", "web.listen", "log")  # what only a restart can change
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from havrrpd.lab.lab import Lab
 from havrrpd.lab.waiting import wait_until
 from tests.bench.figure import HAVRRPD, Figure
-from tests.bench.scale import cpu, cpu_share
+from tests.bench.scale import cpu, cpu_share, spin
 
 ROUTERS = 3
 ADDRESSES = 100
@@ -84,20 +84,14 @@ def _address_latency(lab: Lab, master: str) -> Figure:
     samples = []
     for _ in range(ADDRESSES):
         order("del")
-        _spin(lambda: not present())
+        spin(lambda: not present())
         before = time.monotonic()
         order("add")
-        _spin(present)
+        spin(present)
         samples.append(time.monotonic() - before)
     batch.communicate()
     median = statistics.median(samples) * 1000
     return _figure("address added -> in /status, median", median, 5.0, "ms")
-
-
-def _spin(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5.0
-    while not until():
-        assert time.monotonic() < deadline, "not within 5 s"
 
 
 def _footprint(lab: Lab, master: str) -> Iterator[Figure]:

@@ -17,9 +17,10 @@ notify FIFOs are real, on one node, but a stand-in process takes keepalived's pl
 in the kernel, on the wire and in the FIFO what keepalived would do. The gateways answer on another
 CPU than havrrpd's, as other machines would.
 
-A fixed piece of work (`tests/bench/pace.py`) was done {looks} times during the run, and took
-{fastest:.2f} to {slowest:.2f} s, {middle:.2f} s in the middle: so fast, and so steady, was the
-machine. Limits in seconds are to be read beside that; ratios to the peers hardly depend on it.
+How fast the machine was, and how steady: a fixed piece of work (`tests/bench/pace.py`) took
+{fastest:.2f} to {slowest:.2f} s, {middle:.2f} s in the middle of {looks} figures; that of a part is
+the mean of right before and right after it. Limits in seconds are to be read beside that; ratios to
+the peers hardly depend on it.
 
 CPU is of one core. How late the loop was is the upper bound of the bucket of
 `havrrpd_event_loop_lag_seconds`.
