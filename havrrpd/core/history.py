@@ -79,13 +79,14 @@ class History:
         chosen = (self._kept[each] for each in reversed(ids))
         return islice((kept for kept in chosen if kept.at >= since), limit)
 
-    def after(self, last_id: int) -> list[Kept]:
-        """Those with a higher id, the oldest first."""
+    def between(self, after: int, until: int) -> list[Kept]:
+        """Those with an id above `after`, up to `until`, the oldest first."""
         found = []
         for each in reversed(self._kept):
-            if each <= last_id:
+            if each <= after:
                 break
-            found.append(self._kept[each])
+            if each <= until:
+                found.append(self._kept[each])
         return found[::-1]
 
     def _forget_oldest(self) -> None:

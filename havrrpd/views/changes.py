@@ -24,6 +24,7 @@ class Reader:
 
     def __init__(self, last_id: int) -> None:
         self.last_id = last_id  # of the transitions that it was told
+        self.seen_id = last_id  # of those that had happened at the last look
         self.head = False  # whether the node is news
         self.ended = False
         self._routers: dict[str, None] = {}  # a set that keeps its order
@@ -38,6 +39,10 @@ class Reader:
 
     def add(self, routers: Iterable[str]) -> None:
         self._routers.update(dict.fromkeys(routers))
+
+    @property
+    def has_routers(self) -> bool:
+        return bool(self._routers)
 
     def take(self, most: int) -> list[str]:
         """Some of the routers that are news; they are none any more."""
@@ -99,6 +104,7 @@ class Changes:
             self._looked_at_all = node.now
         for reader in self._readers:
             reader.add(changed)
+            reader.seen_id = node.history.last_id
         if changed or everything:
             self._look_at_head(node)
 

@@ -151,6 +151,39 @@ async def test_what_is_stepped_is_told_at_once() -> None:
             assert (await client.event())[1]["pid"] == pid
 
 
+@on_uvloop
+async def test_a_router_comes_before_the_transitions_that_made_it_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with live() as served, following(served) as client:
+
+        def becomes_master_meanwhile(node: Node, router: str) -> object:
+            document = plain_router(node, router)
+            if router == "b":
+                served.step(replace(BUSY, pid=2))
+                served.promote()
+            return document
+
+        monkeypatch.setattr(events, "plain_router", becomes_master_meanwhile)
+        served.step(replace(NODE.routers["b"], pid=1))
+        seen: list[Told] = []
+        while len(seen) < 3:
+            name, data = await client.event()
+            if name != "node":
+                seen.append((name, data.get("pid")))
+        assert seen == [("router", 1), ("router", 2), ("transition", None)]
+
+
+@on_uvloop
+async def test_of_many_changes_every_router_comes_before_the_transitions() -> None:
+    async with live() as served, following(served) as client:
+        for number in range(120):
+            served.step(replace(BUSY, id=f"{number}"))
+            served.promote()
+        names = [(await client.event())[0] for _ in range(120 + 120 + 1)]
+        assert names.index("transition") > max(i for i, n in enumerate(names) if n == "router")
+
+
 QUIET = [
     replace(CHECKS[0], rtt_seconds=0.1, checked_at=999.9, method="icmp"),
     CHECKS[1],

@@ -95,29 +95,31 @@ class Wire:
 
 
 def frames_from(tap: socket.socket, mac: bytes) -> list[bytes]:
-    """What the router has sent until now, but for its multicast listener reports.
-
-    Those of an address that was just given come seconds later, whatever is probed.
-    """
+    """What the router has sent until now, but for its multicast listener reports."""
     frames: list[bytes] = []
     while True:
         try:
             frame = tap.recv(2048)
         except BlockingIOError:
             return frames
-        multicast_listener_report = frame[12:14] == b"\x86\xdd" and frame[20] == 0
-        if frame[6:12] == mac and not multicast_listener_report:
+        if frame[6:12] == mac and not is_multicast_listener_report(frame):
             frames.append(frame)
 
 
 async def frame_from(tap: socket.socket, mac: bytes, protocol: int) -> bytes:
-    """The next frame of the router with an EtherType."""
+    """The next frame of the router with an EtherType, but for its multicast listener reports."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(LIMIT):
         while True:
             frame = await loop.sock_recv(tap, 2048)
-            if frame[6:12] == mac and frame[12:14] == protocol.to_bytes(2, "big"):
+            is_wanted = frame[6:12] == mac and frame[12:14] == protocol.to_bytes(2, "big")
+            if is_wanted and not is_multicast_listener_report(frame):
                 return frame
+
+
+def is_multicast_listener_report(frame: bytes) -> bool:
+    """The kernel sends those of an address seconds after it was given, whatever is probed."""
+    return frame[12:14] == b"\x86\xdd" and frame[20] == 0  # a hop-by-hop header
 
 
 @pytest.fixture
@@ -128,6 +130,8 @@ def wire() -> Iterator[Wire]:
         for name in (wire.router, wire.gateway):
             ip("netns", "add", name)
             ip("-n", name, "link", "set", "lo", "up")
+        # As in a router of Neutron's; a host would solicit routers, every few seconds.
+        wire.run_in_router("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         names = ("type", "veth", "peer", "name", "up-0", "netns", wire.gateway)
         wire.in_router("link", "add", "qg-0", *names)
         wire.in_router("link", "set", "qg-0", "addrgenmode", "none")

@@ -58,8 +58,9 @@ def test_the_newest_come_first_as_many_as_asked_and_none_from_before() -> None:
     history = filled(*(kept(n) for n in range(1, 6)))
     assert [each.id for each in history.newest(2)] == [5, 4]
     assert [each.id for each in history.newest(9, since=4.0)] == [5, 4]
-    assert [each.id for each in history.after(3)] == [4, 5]
-    assert history.after(5) == []
+    assert [each.id for each in history.between(3, 5)] == [4, 5]
+    assert [each.id for each in history.between(2, 4)] == [3, 4]
+    assert history.between(5, 5) == []
 
 
 def test_ids_only_grow() -> None:

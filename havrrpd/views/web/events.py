@@ -3,7 +3,7 @@
     node            the node without its routers: at first, and when that changed
     router          a router as in /status, when anything of it changed
     router_removed  a router that is gone
-    transition      a transition as in /history
+    transition      a transition as in /history, after the routers that it changed
 
 Whoever opens it first and then reads /status and /history misses nothing. What changes within
 BETWEEN is sent together. A comment comes in SILENCE at the latest, so that no news is no riddle.
@@ -92,9 +92,10 @@ class Events:
                 yield _event("router", plain_router(node, router))
             else:
                 yield _event("router_removed", {"router": router})
-        for kept in node.history.after(reader.last_id)[:SLICE]:
-            reader.last_id = kept.id
-            yield _event("transition", msgspec.Raw(kept.document))
+        if not reader.has_routers:
+            for kept in node.history.between(reader.last_id, reader.seen_id)[:SLICE]:
+                reader.last_id = kept.id
+                yield _event("transition", msgspec.Raw(kept.document))
         if reader.head:
             reader.head = False
             yield _event("node", head(node))
