@@ -16,7 +16,7 @@ demo: .venv/.installed $(PROMETHEUS)
 	@$(SUDO) $(PYTHON) -m havrrpd.lab.demo $(if $(ONCE),--once)
 
 test: root lint $(PROMETHEUS) .venv/.test-packages
-	@$(PYTHON) -m pytest -n 2 --dist loadscope
+	@$(PYTHON) -m pytest --dist loadscope --tx '3*popen//python=tests/worker $(PYTHON)'
 
 # A part of `make test`: real systemd, the package, the image, every fault.
 test-system: root .venv/.installed .venv/.test-packages

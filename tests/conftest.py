@@ -1,4 +1,8 @@
-"""`pytest -n 2 --dist loadscope`: what only computes runs beside what needs the machine."""
+"""`make test` has a worker for each kind of tests: two that mostly wait, and one that computes.
+
+So their tests run side by side, and those of a kind one after another. Each worker runs in
+`tests/worker`: none sees the processes, namespaces and keepalived of another.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,32 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-COMPUTING = ("fuzz", "simulation", "unit")
+COMPUTING = "computing"
+KINDS = {
+    "browser": "machine",
+    "fuzz": COMPUTING,
+    "integration": "daemon",
+    "lab": "machine",
+    "simulation": COMPUTING,
+    "system": "machine",
+    "unit": COMPUTING,
+}
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from xdist.scheduler import LoadScopeScheduling
 
     scheduling = LoadScopeScheduling(config, log)
-    scheduling._split_scope = kind_of  # a worker for each kind of tests
+    scheduling._split_scope = kind_of
     return scheduling
 
 
 def kind_of(nodeid: str) -> str:
-    return "computing" if nodeid.split("/")[1] in COMPUTING else "machine"
+    return KINDS[nodeid.split("/")[1]]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Who computes waits for who measures."""
-    is_computing = item.path.relative_to(HERE).parts[0] in COMPUTING
-    if is_computing and "PYTEST_XDIST_WORKER" in os.environ:
+    kind = KINDS[item.path.relative_to(HERE).parts[0]]
+    if kind == COMPUTING and "PYTEST_XDIST_WORKER" in os.environ:
         os.setpriority(os.PRIO_PROCESS, 0, 10)
