@@ -1,12 +1,16 @@
 """`make test` has a worker for each kind of tests: two that mostly wait, and one that computes.
 
 So their tests run side by side, and those of a kind one after another. Each worker runs in
-`tests/worker`: none sees the processes, namespaces and keepalived of another.
+`tests/worker`: none sees the processes, namespaces and keepalived of another. Beside a test that is
+marked `alone` none but those that compute run.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +41,22 @@ def kind_of(nodeid: str) -> str:
     return KINDS[nodeid.split("/")[1]]
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Who computes waits for who measures."""
-    kind = KINDS[item.path.relative_to(HERE).parts[0]]
-    if kind == COMPUTING and "PYTEST_XDIST_WORKER" in os.environ:
-        os.setpriority(os.PRIO_PROCESS, 0, 10)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    if KINDS[item.path.relative_to(HERE).parts[0]] == COMPUTING:
+        os.setpriority(os.PRIO_PROCESS, 0, 10)  # who computes waits for who measures
+        return (yield)
+    with holding_the_machine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def holding_the_machine(*, alone: bool) -> Iterator[None]:
+    """Who waits to be alone holds the door, so that no other test begins meanwhile."""
+    with (HERE / "worker").open() as door, Path(__file__).open() as machine:
+        flock(door, LOCK_EX)
+        flock(machine, LOCK_EX if alone else LOCK_SH)
+        flock(door, LOCK_UN)
+        yield

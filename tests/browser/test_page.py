@@ -502,6 +502,7 @@ def longest_task(
     return min(once() for _ in range(TRIES))
 
 
+@pytest.mark.alone
 def test_a_thousand_routers_load_scroll_and_change_smoothly(browser: Browser) -> None:
     routers = {each.id: each for each in crowd(1000)}
     history = [

@@ -45,6 +45,7 @@ def seen_after(shown: Screen, seen: Watched, node: str) -> float:
     return float(noted / 1000 - datetime.fromisoformat(last["at"]).timestamp())
 
 
+@pytest.mark.alone
 def test_a_failover_is_on_the_pages_within_a_second(browser: Browser) -> None:
     with (
         watched(nodes=2) as seen,

@@ -122,6 +122,7 @@ def change(lab: Lab, name: str, router: Router, verb: str) -> None:
     lab.node(name).exec(["ip", "-n", router.namespace, "addr", verb, address, "dev", router.qr])
 
 
+@pytest.mark.alone
 def test_every_alert_fires_when_its_fault_is_there_and_none_while_all_is_well(lab: Lab) -> None:
     wait_steady(lab)
     alerts = Alerts(lab)

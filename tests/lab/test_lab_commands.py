@@ -338,6 +338,7 @@ def fired(page: str, start: float, end: float) -> set[str]:
     return {series["metric"]["alertname"] for series in result}
 
 
+@pytest.mark.alone
 def test_the_architecture_holds_in_all_its_steps(lab: Commands) -> None:
     """The whole verification: everything that it breaks, and everything that it measures.
 
