@@ -1,6 +1,6 @@
 """Every router's state, and the one place where it changes: an event in, a step, its actions out.
 
-Events queue up in the order in which they came; deadlines that steps named wait in a heap. Events
+Events queue up in the order in which they came; deadlines that steps named wait. Events
 come first: a deadline concludes from silence, and what was heard meanwhile is in the queue. So a
 node that is too slow asks its gateways less often, instead of twice for each answer that waits.
 The addresses of a MASTER come and go together: those next to each other in the queue are one step.
@@ -9,7 +9,6 @@ The addresses of a MASTER come and go together: those next to each other in the 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from collections.abc import Callable, Sequence
 from havrrpd.core.messages import Action, AddressEvent, DeadlinePassed, Event, RouterGone
 from havrrpd.core.model import Router
 from havrrpd.core.step import next_deadline, step
+from havrrpd.deadlines import Deadlines
 
 LATE = 0.5  # seconds by which a deadline was missed: what it concludes from silence is not true
 CATCH_UP = 0.05  # seconds in which the sources read what came in meanwhile
@@ -43,8 +43,7 @@ class Steps:
         self._perform = perform
         self._changed = changed
         self._queue: deque[tuple[str, Event | RouterGone]] = deque()
-        self._heap: list[tuple[float, str]] = []
-        self._due: dict[str, float | None] = {}
+        self._deadlines = Deadlines()
         self._wake = asyncio.Event()
 
     def emit(self, router_id: str, event: Event | RouterGone) -> None:
@@ -70,7 +69,8 @@ class Steps:
             self.progressed_at = time.monotonic()
 
     async def _keep_deadlines(self, until: float) -> None:
-        for count, router_id in enumerate(self._overdue(), start=1):
+        overdue = self._deadlines.take(time.monotonic())
+        for count, router_id in enumerate(overdue, start=1):
             self._step(router_id, DeadlinePassed())
             if count % SLICE == 0:
                 await asyncio.sleep(0)
@@ -91,7 +91,7 @@ class Steps:
             self._work_off()
 
     def _is_late(self) -> bool:
-        return bool(self._heap) and self._heap[0][0] < time.monotonic() - LATE
+        return self._deadlines.first < time.monotonic() - LATE
 
     def _work_off(self) -> None:
         ahead: list[AddressEvent] = []
@@ -100,7 +100,7 @@ class Steps:
             self._arrived(router_id, event)
             if isinstance(event, RouterGone):
                 self.routers.pop(router_id, None)
-                self._due.pop(router_id, None)
+                self._deadlines.set(router_id, None)
                 self._changed(router_id)
             elif left and isinstance(event, AddressEvent) and self._is_followed(router_id):
                 ahead.append(event)
@@ -115,34 +115,16 @@ class Steps:
         next_router, next_event = self._queue[0]
         return next_router == router_id and isinstance(next_event, AddressEvent)
 
-    def _overdue(self) -> list[str]:
-        """The routers whose deadline has come, each once."""
-        now = time.monotonic()
-        overdue = []
-        while self._heap and self._heap[0][0] <= now:
-            due, router_id = heapq.heappop(self._heap)
-            if self._due.get(router_id) == due:
-                self._due[router_id] = None
-                overdue.append(router_id)
-        return overdue
-
     def _step(self, router_id: str, event: Event, ahead: Sequence[AddressEvent] = ()) -> None:
         router = self.routers.get(router_id)
         if router is None:
             return  # it went while this event was on its way
         router, actions = step(router, event, time.monotonic(), ahead)
         self.routers[router_id] = router
-        self._remember(router)
+        self._deadlines.set(router_id, next_deadline(router))
         self._changed(router_id)
         for action in actions:
             self._perform(router, action)
 
-    def _remember(self, router: Router) -> None:
-        due = next_deadline(router)
-        if due is not None and due != self._due.get(router.id):
-            heapq.heappush(self._heap, (due, router.id))
-        self._due[router.id] = due
-
     def _idle_seconds(self) -> float:
-        due = self._heap[0][0] - time.monotonic() if self._heap else 1.0
-        return max(SHORTEST_PAUSE, min(1.0, due))
+        return max(SHORTEST_PAUSE, min(1.0, self._deadlines.first - time.monotonic()))

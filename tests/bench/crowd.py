@@ -177,8 +177,8 @@ class Crowd:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         now = time.monotonic()
         for number, mover in enumerate(self._movers):
-            share = number / len(self._movers)
-            self._at(now + share * mover.member.advert_int, self._adverts(mover))
+            first = now + number / len(self._movers) * mover.member.advert_int
+            self._at(first, self._adverts(mover, first))
 
     def run(self) -> None:
         """Until stdin ends."""
@@ -216,9 +216,7 @@ class Crowd:
             due = began + within * position / len(members)
             self._at(due, partial(act, number))
 
-    def _adverts(self, mover: _Mover) -> Callable[[], None]:
-        due = time.monotonic()
-
+    def _adverts(self, mover: _Mover, due: float) -> Callable[[], None]:
         def send() -> None:
             nonlocal due
             mover.advertise()
