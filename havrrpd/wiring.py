@@ -141,11 +141,13 @@ class Sources:
         if watched == NODE:
             self._uplinks.heard(event)
             return
+        self._adverts.hear()
         if isinstance(event, AddressRemoved):  # maybe by the successor of one that just died
             self._keepalived.notice_deaths()
         self._emit(watched, event)
 
     def _of_keepalived(self, router_id: str, event: Event) -> None:
+        self._adverts.hear()
         if isinstance(event, StateNotified) and event.word not in LAST_WORDS:  # a successor's?
             self._keepalived.notice_deaths()
         self._emit(router_id, event)

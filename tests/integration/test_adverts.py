@@ -28,6 +28,7 @@ from havrrpd.core.model import InstanceConfig
 from havrrpd.core.node import Oddity
 from havrrpd.netns import open_inside
 from havrrpd.sources.adverts import Adverts
+from havrrpd.sources.adverts.source import REST
 
 pytestmark = pytest.mark.root
 
@@ -429,6 +430,43 @@ async def test_a_flood_of_garbage_starves_nobody_and_all_of_it_is_counted(pair: 
         assert rejected["checksum"] > 1000
         assert rejected["checksum"] + rejected["overrun"] >= 10000
     assert longest < 0.25
+
+
+@on_uvloop
+async def test_adverts_that_come_soon_after_one_another_are_read_together(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    look = Adverts._drain_ready
+
+    def counted(adverts: Adverts, now: float) -> bool:
+        nonlocal looks
+        looks += 1
+        return look(adverts, now)
+
+    monkeypatch.setattr(Adverts, "_drain_ready", counted)
+    async with listening(pair) as ear:
+        await ear.until(is_watched)
+        with sender(pair) as send:
+            looks, began = 0, time.monotonic()
+            for priority in range(1, 101):
+                send(advert(priority=priority))
+                await asyncio.sleep(0.002)
+            await ear.until(is_heard(100))
+            most = (time.monotonic() - began) / REST + 3  # the first, one under way, a tick
+        assert 2 <= looks <= most
+
+
+@on_uvloop
+async def test_what_came_in_is_heard_at_once_when_something_followed_from_it(pair: Pair) -> None:
+    async with listening(pair) as ear:
+        await ear.until(is_watched)
+        with sender(pair) as send:
+            send(advert())
+            await ear.until(is_heard(150))  # and now it rests
+            send(advert(priority=0))
+            ear.adverts.hear()
+            assert [event for event in ear.events if is_heard(0)(event)]
 
 
 # --- interfaces and namespaces that come and go ---

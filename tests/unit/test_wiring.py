@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from ipaddress import ip_interface
+from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from havrrpd.config import load
 from havrrpd.core.messages import (
     AddressRemoved,
+    AdvertHeard,
     Event,
     KeepalivedEnded,
     RouterGone,
@@ -27,6 +28,7 @@ REMOVED = AddressRemoved("ha-1", ip_interface("169.254.0.1/24"))
 
 SAID = StateNotified("VR_1", Word.BACKUP, 50)
 LAST = StateNotified("VR_1", Word.STOP, 50)
+RESIGNED = AdvertHeard("ha-1", 1, IPv4Address("169.254.192.2"), 0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +58,17 @@ def test_a_death_is_told_ahead_of_what_the_successor_does(
         keepalived.wait()
     hear(router.id, event)
     assert told == [event, *([KeepalivedEnded(keepalived.pid)] if ahead else []), event]
+
+
+@pytest.mark.parametrize("event", [REMOVED, SAID], ids=["an address removed", "a word"])
+def test_what_was_on_the_wire_is_told_ahead_of_what_followed_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: AddressRemoved | StateNotified
+) -> None:
+    told: list[Event | RouterGone] = []
+    config = tmp_path / "havrrpd.toml"
+    config.write_text("")
+    sources = Sources(lambda router, event: told.append(event), load(str(config)))
+    monkeypatch.setattr(sources._adverts, "hear", lambda: told.append(RESIGNED))
+    hear = sources._of_kernel if event is REMOVED else sources._of_keepalived
+    hear("r1", event)
+    assert told == [RESIGNED, event]

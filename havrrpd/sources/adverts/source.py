@@ -19,8 +19,8 @@ from havrrpd.sources.adverts.oddities import Oddities, oddity
 from havrrpd.sources.adverts.wires import Instances, Watch, Wire, by_interface, identity
 
 OVERRUN = "overrun"  # in `rejected`: packets that the kernel dropped, as a buffer was full
-
-_BATCH = 64  # packets of one tap, and taps to open, before others have their turn
+REST = 0.05  # seconds until the next look: to wake up costs more than to read an advert
+_BATCH = 64  # packets of each tap, or taps to open, before others have their turn
 _TICK = 1.0
 _NAMESPACE_CHECK = 5.0
 
@@ -43,6 +43,7 @@ class Adverts:
         self._emit = emit
         self._wake = asyncio.Event()
         self._epoll = select.epoll()
+        self._resting: asyncio.TimerHandle | None = None
         self._watches: dict[str, Watch] = {}
         self._open: dict[int, Wire] = {}  # by descriptor
         self._closed: dict[Wire, None] = {}  # to be opened at their retry_at
@@ -89,6 +90,11 @@ class Adverts:
                 self._lose(wire, "the interface was made again")
         self._wake.set()
 
+    def hear(self) -> None:
+        """Emit now what came in by now, so that it comes ahead of what followed from it."""
+        if not self._epoll.closed:
+            self._drain_ready(time.monotonic())
+
     async def run(self) -> None:
         """Follow the wires until cancelled; once."""
         loop = asyncio.get_running_loop()
@@ -98,7 +104,9 @@ class Adverts:
         try:
             await self._follow(loop)
         finally:
-            loop.remove_reader(self._epoll.fileno())
+            self._rest(loop)
+            assert self._resting is not None
+            self._resting.cancel()
             for router in list(self._watches):
                 self.unwatch(router)
             self._epoll.close()
@@ -115,9 +123,18 @@ class Adverts:
                 tick_at = now + _TICK
                 self._tick(now)
             self._open_due(now)
-            self._drain_ready(now)
+            if self._drain_ready(now):
+                self._rest(loop)
             self._settle()
             await asyncio.sleep(0)  # with work left, the wait above would not yield
+
+    def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What comes in the next moment is read together."""
+        if self._resting is not None:
+            self._resting.cancel()
+        descriptor = self._epoll.fileno()
+        loop.remove_reader(descriptor)
+        self._resting = loop.call_later(REST, loop.add_reader, descriptor, self._wake.set)
 
     def _patience(self, tick_at: float) -> float:
         """Seconds until there is something to do, if no packet comes."""
@@ -206,31 +223,39 @@ class Adverts:
 
     # --- packets ---
 
-    def _drain_ready(self, now: float) -> None:
-        for descriptor, _ in self._epoll.poll(0):
-            wire = self._open[descriptor]
-            try:
-                self._drain(wire, now)
-            except OSError as error:  # ENETDOWN: the link is down or gone
-                self._lose(wire, str(error))
+    def _drain_ready(self, now: float) -> bool:
+        """A packet of each tap in turn. Whether there was something, and all of it is read."""
+        ready: list[tuple[int, int]] = []
+        for turn in range(_BATCH):
+            ready = self._epoll.poll(0)
+            if not ready:
+                return turn > 0
+            for descriptor, _ in ready:
+                self._read(self._open[descriptor], now)
+        for descriptor, _ in ready:  # only now can a buffer have been full
+            if (wire := self._open.get(descriptor)) is not None and wire.tap is not None:
+                self.rejected[OVERRUN] += wire.tap.take_drops()
+        return False
 
-    def _drain(self, wire: Wire, now: float) -> None:
-        """At most one batch; what is left wakes the loop again, after the others had their turn."""
+    def _read(self, wire: Wire, now: float) -> None:
         assert wire.tap is not None
-        count = 0
-        for packet, outgoing in wire.tap.drain(_BATCH):
-            count += 1
-            advert = decode(packet, wire.instances)
-            if isinstance(advert, Advert) and not outgoing:
-                advert = _believed(advert, wire.instances)
-            if isinstance(advert, Advert):
-                if not outgoing and (odd := wire.differences(advert)):
-                    self._note(wire, advert.source, odd, now)
-                self._emit(wire.watch.router, _event(wire.interface, advert, outgoing))
-            else:
-                self._reject(wire, advert, now)
-        if count == _BATCH:  # only then can the buffer have been full
-            self.rejected[OVERRUN] += wire.tap.take_drops()
+        try:
+            read = wire.tap.read()
+        except OSError as error:  # ENETDOWN: the link is down or gone
+            self._lose(wire, str(error))
+            return
+        if read is None:
+            return
+        packet, outgoing = read
+        advert = decode(packet, wire.instances)
+        if isinstance(advert, Advert) and not outgoing:
+            advert = _believed(advert, wire.instances)
+        if isinstance(advert, Rejected):
+            self._reject(wire, advert, now)
+            return
+        if not outgoing and (odd := wire.differences(advert)):
+            self._note(wire, advert.source, odd, now)
+        self._emit(wire.watch.router, _event(wire.interface, advert, outgoing))
 
     def _reject(self, wire: Wire, rejected: Rejected, now: float) -> None:
         reason = rejected.reason

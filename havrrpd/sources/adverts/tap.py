@@ -6,7 +6,6 @@ import ctypes
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from fcntl import ioctl
 
 from havrrpd.closing import close_soon
@@ -25,7 +24,7 @@ _LARGEST_ADVERT = 40 + 24 + 8 + 255 * 16  # IPv6, AH, header, addresses
 
 
 class Tap:
-    """An open tap. When its link goes down or away, `drain` raises OSError once."""
+    """An open tap. When its link goes down or away, `read` raises OSError once."""
 
     def __init__(self, netns: int, interface: str) -> None:
         """Open it in the namespace behind `netns`. Raises OSError; also if the link is down."""
@@ -46,14 +45,13 @@ class Tap:
         """Pass the adverts of every VRID from now on."""
         _attach(self._socket, advert_filter())
 
-    def drain(self, limit: int) -> Iterator[tuple[bytes, bool]]:
-        """At most `limit` of the packets that wait, from the IP header on; True: we sent it."""
-        for _ in range(limit):
-            try:
-                packet, address = self._socket.recvfrom(_LARGEST_ADVERT)
-            except BlockingIOError:
-                return
-            yield packet, address[2] == _PACKET_OUTGOING
+    def read(self) -> tuple[bytes, bool] | None:
+        """The next packet that waits, from the IP header on, and whether we sent it."""
+        try:
+            packet, address = self._socket.recvfrom(_LARGEST_ADVERT)
+        except BlockingIOError:
+            return None
+        return packet, address[2] == _PACKET_OUTGOING
 
     def take_drops(self) -> int:
         """How many packets the kernel dropped since the last call, as the buffer was full."""
