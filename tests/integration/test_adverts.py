@@ -486,6 +486,26 @@ async def test_an_interface_that_goes_down_is_lost_and_heard_again_when_up(pair:
         await ear.until(is_heard(150))
 
 
+async def some_turns() -> None:
+    """Of the loop: far less time than until the next tick."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@on_uvloop
+async def test_an_interface_that_is_found_down_as_it_is_asked_is_lost_at_once(pair: Pair) -> None:
+    async with listening(pair) as ear:
+        await ear.until(is_watched)
+        with sender(pair) as send:
+            send(advert())
+            await ear.until(is_heard(150))
+        await some_turns()  # and now it rests
+        ip("-n", pair.a, "link", "set", "ha0", "down")
+        ear.adverts.hear()
+        await some_turns()
+        assert any(is_deaf(event) for event in ear.events)
+
+
 @on_uvloop
 async def test_an_interface_made_again_is_heard_again_without_being_told(pair: Pair) -> None:
     async with listening(pair) as ear:

@@ -199,6 +199,7 @@ class Adverts:
         wire.retry_now()
         self._closed[wire] = None
         self._unsettled[wire.watch] = None
+        self._wake.set()  # also if it was `hear` that met the error
 
     def _close(self, wire: Wire) -> None:
         self._closed.pop(wire, None)
