@@ -1,8 +1,8 @@
 """Every router's state, and the one place where it changes: an event in, a step, its actions out.
 
-Events queue up in the order in which they came; deadlines that steps named wait. Events
-come first: a deadline concludes from silence, and what was heard meanwhile is in the queue. So a
-node that is too slow asks its gateways less often, instead of twice for each answer that waits.
+Events queue up in the order in which they came; deadlines that steps named wait. Events come
+first: a deadline concludes from silence, and what was heard meanwhile is in the queue. So a node
+that is too slow asks its gateways less often, instead of twice for each answer that waits.
 The addresses of a MASTER come and go together: those next to each other in the queue are one step.
 """
 

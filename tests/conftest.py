@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
 COMPUTING = "computing"
 KINDS = {
     "browser": "machine",
@@ -45,7 +44,7 @@ def kind_of(nodeid: str) -> str:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
-    if KINDS[item.path.relative_to(HERE).parts[0]] == COMPUTING:
+    if kind_of(item.nodeid) == COMPUTING:
         os.setpriority(os.PRIO_PROCESS, 0, 10)  # who computes waits for who measures
         return (yield)
     with holding_the_machine(alone=item.get_closest_marker("alone") is not None):
@@ -55,7 +54,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @contextmanager
 def holding_the_machine(*, alone: bool) -> Iterator[None]:
     """Who waits to be alone holds the door, so that no other test begins meanwhile."""
-    with (HERE / "worker").open() as door, Path(__file__).open() as machine:
+    with Path(__file__).with_name("worker").open() as door, Path(__file__).open() as machine:
         flock(door, LOCK_EX)
         flock(machine, LOCK_EX if alone else LOCK_SH)
         flock(door, LOCK_UN)

@@ -13,7 +13,7 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
-LIMIT = 30_000.0  # ms, for whatever should come at once
+LIMIT = 10_000.0  # ms, for whatever should come at once
 
 # What a policy refuses, and what holds the page up for more than 50 ms, is only told to the page.
 _WATCH = """

@@ -432,9 +432,10 @@ async def test_a_flood_of_garbage_starves_nobody_and_all_of_it_is_counted(pair: 
     assert longest < 0.25
 
 
+@pytest.mark.parametrize(("advert_int", "rest", "apart"), [(1.0, REST, 0.002), (0.01, 0.01, 0.001)])
 @on_uvloop
-async def test_adverts_that_come_soon_after_one_another_are_read_together(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+async def test_adverts_are_read_together_but_none_so_late_that_its_sender_seems_silent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, advert_int: float, rest: float, apart: float
 ) -> None:
     looks = 0
     look = Adverts._drain_ready
@@ -445,28 +446,42 @@ async def test_adverts_that_come_soon_after_one_another_are_read_together(
         return look(adverts, now)
 
     monkeypatch.setattr(Adverts, "_drain_ready", counted)
-    async with listening(pair) as ear:
+    async with listening(pair, replace(VR_7, advert_int=advert_int)) as ear:
         await ear.until(is_watched)
         with sender(pair) as send:
             looks, began = 0, time.monotonic()
-            for priority in range(1, 101):
+            for priority in range(1, 201):
                 send(advert(priority=priority))
-                await asyncio.sleep(0.002)
-            await ear.until(is_heard(100))
-            most = (time.monotonic() - began) / REST + 3  # the first, one under way, a tick
-        assert 2 <= looks <= most
+                await asyncio.sleep(apart)  # as on a wire
+            await ear.until(is_heard(200))
+            rests = (time.monotonic() - began) / rest
+        assert rests / 3 <= looks <= rests + 3  # the first, one under way, a tick
 
 
-@on_uvloop
-async def test_what_came_in_is_heard_at_once_when_something_followed_from_it(pair: Pair) -> None:
+@asynccontextmanager
+async def resting(pair: Pair) -> AsyncIterator[tuple[Ear, Callable[..., None]]]:
+    """A source that has just read what there was."""
     async with listening(pair) as ear:
         await ear.until(is_watched)
         with sender(pair) as send:
             send(advert())
-            await ear.until(is_heard(150))  # and now it rests
-            send(advert(priority=0))
-            ear.adverts.hear()
-            assert [event for event in ear.events if is_heard(0)(event)]
+            await ear.until(is_heard(150))
+            await some_turns()
+            yield ear, send
+
+
+async def some_turns() -> None:
+    """Of the loop: far less time than until the next tick."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@on_uvloop
+async def test_what_came_in_is_heard_at_once_when_something_followed_from_it(pair: Pair) -> None:
+    async with resting(pair) as (ear, send):
+        send(advert(priority=0))
+        ear.adverts.hear()
+        assert [event for event in ear.events if is_heard(0)(event)]
 
 
 # --- interfaces and namespaces that come and go ---
@@ -486,20 +501,9 @@ async def test_an_interface_that_goes_down_is_lost_and_heard_again_when_up(pair:
         await ear.until(is_heard(150))
 
 
-async def some_turns() -> None:
-    """Of the loop: far less time than until the next tick."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
 @on_uvloop
 async def test_an_interface_that_is_found_down_as_it_is_asked_is_lost_at_once(pair: Pair) -> None:
-    async with listening(pair) as ear:
-        await ear.until(is_watched)
-        with sender(pair) as send:
-            send(advert())
-            await ear.until(is_heard(150))
-        await some_turns()  # and now it rests
+    async with resting(pair) as (ear, _):
         ip("-n", pair.a, "link", "set", "ha0", "down")
         ear.adverts.hear()
         await some_turns()

@@ -31,6 +31,12 @@ LAST = StateNotified("VR_1", Word.STOP, 50)
 RESIGNED = AdvertHeard("ha-1", 1, IPv4Address("169.254.192.2"), 0, 2.0)
 
 
+def telling(told: list[Event | RouterGone], tmp_path: Path) -> Sources:
+    config = tmp_path / "havrrpd.toml"
+    config.write_text("")
+    return Sources(lambda _, event: told.append(event), load(str(config)))
+
+
 @pytest.mark.parametrize(
     ("event", "ahead"),
     [(REMOVED, True), (SAID, True), (LAST, False)],
@@ -40,9 +46,7 @@ def test_a_death_is_told_ahead_of_what_the_successor_does(
     tmp_path: Path, event: AddressRemoved | StateNotified, ahead: bool
 ) -> None:
     told: list[Event | RouterGone] = []
-    config = tmp_path / "havrrpd.toml"
-    config.write_text("")
-    sources = Sources(lambda router, event: told.append(event), load(str(config)))
+    sources = telling(told, tmp_path)
     keepalived = subprocess.Popen(["sleep", "60"])
     try:
         router = sources._keepalived._registry.add("qrouter-r1", "/keepalived.conf")
@@ -65,9 +69,7 @@ def test_what_was_on_the_wire_is_told_ahead_of_what_followed_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: AddressRemoved | StateNotified
 ) -> None:
     told: list[Event | RouterGone] = []
-    config = tmp_path / "havrrpd.toml"
-    config.write_text("")
-    sources = Sources(lambda router, event: told.append(event), load(str(config)))
+    sources = telling(told, tmp_path)
     monkeypatch.setattr(sources._adverts, "hear", lambda: told.append(RESIGNED))
     hear = sources._of_kernel if event is REMOVED else sources._of_keepalived
     hear("r1", event)

@@ -19,7 +19,7 @@ from havrrpd.sources.adverts.oddities import Oddities, oddity
 from havrrpd.sources.adverts.wires import Instances, Watch, Wire, by_interface, identity
 
 OVERRUN = "overrun"  # in `rejected`: packets that the kernel dropped, as a buffer was full
-REST = 0.05  # seconds until the next look: to wake up costs more than to read an advert
+REST = 0.05  # seconds until the next look, at most: a wake-up costs more than to read an advert
 _BATCH = 64  # packets of each tap, or taps to open, before others have their turn
 _TICK = 1.0
 _NAMESPACE_CHECK = 5.0
@@ -43,6 +43,7 @@ class Adverts:
         self._emit = emit
         self._wake = asyncio.Event()
         self._epoll = select.epoll()
+        self._rest_for = REST  # never longer than an advert_int: nobody seems silent meanwhile
         self._resting: asyncio.TimerHandle | None = None
         self._watches: dict[str, Watch] = {}
         self._open: dict[int, Wire] = {}  # by descriptor
@@ -59,6 +60,7 @@ class Adverts:
         if known is not None and known.netns != netns:
             self.unwatch(router)
         watch = self._watches.setdefault(router, Watch(router, netns))
+        self._rest_for = min([self._rest_for, *(each.advert_int for each in instances)])
         wanted = by_interface(instances)
         for gone in watch.wires.keys() - wanted.keys():
             self._close(watch.wires.pop(gone))
@@ -97,21 +99,19 @@ class Adverts:
 
     async def run(self) -> None:
         """Follow the wires until cancelled; once."""
-        loop = asyncio.get_running_loop()
         # One epoll of our own: an error on a tap stays out of the loop, and looking at a thousand
         # silent taps once a second is one system call.
-        loop.add_reader(self._epoll.fileno(), self._wake.set)
+        self._attend()
         try:
-            await self._follow(loop)
+            await self._follow()
         finally:
-            self._rest(loop)
-            assert self._resting is not None
-            self._resting.cancel()
+            self._look_away()
             for router in list(self._watches):
                 self.unwatch(router)
             self._epoll.close()
 
-    async def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
         tick_at = time.monotonic() + _TICK
         while True:
             timer = loop.call_later(self._patience(tick_at), self._wake.set)
@@ -124,17 +124,22 @@ class Adverts:
                 self._tick(now)
             self._open_due(now)
             if self._drain_ready(now):
-                self._rest(loop)
+                self._rest()
             self._settle()
             await asyncio.sleep(0)  # with work left, the wait above would not yield
 
-    def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
-        """What comes in the next moment is read together."""
+    def _attend(self) -> None:
+        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._wake.set)
+
+    def _look_away(self) -> None:
         if self._resting is not None:
             self._resting.cancel()
-        descriptor = self._epoll.fileno()
-        loop.remove_reader(descriptor)
-        self._resting = loop.call_later(REST, loop.add_reader, descriptor, self._wake.set)
+        asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+
+    def _rest(self) -> None:
+        """What comes in the next moment is read together."""
+        self._look_away()
+        self._resting = asyncio.get_running_loop().call_later(self._rest_for, self._attend)
 
     def _patience(self, tick_at: float) -> float:
         """Seconds until there is something to do, if no packet comes."""
