@@ -82,6 +82,19 @@ def decode(packet: bytes, vrids: Container[int]) -> Advert | Rejected:
     return _decode_vrrp(message, datagram, vrids)
 
 
+def essence(packet: bytes) -> bytes:
+    """What decides on the outcome of `decode`: packets that have it in common carry the same.
+
+    Each packet of IPv4 has another number (RFC 791: identification), and so another header
+    checksum. Of the two only their sum counts.
+    """
+    if len(packet) < 20 or packet[0] >> 4 != 4:
+        return packet
+    number, checksum = packet[4:6], packet[10:12]
+    summed = (int.from_bytes(number, "big") + int.from_bytes(checksum, "big")) % 0xFFFF
+    return b"".join((packet[:4], packet[6:10], packet[12:], summed.to_bytes(2, "big")))
+
+
 def objection(advert: Advert, instances: Iterable[InstanceConfig]) -> Reason | None:
     """Why none of the instances of its VRID has to do with an advert of another node, if so.
 

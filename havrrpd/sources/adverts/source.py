@@ -11,12 +11,13 @@ from pathlib import Path
 
 import structlog
 
-from havrrpd.core.messages import AdvertHeard, AdvertSent, Event, WireWatched
+from havrrpd.core.messages import Event, WireWatched
 from havrrpd.core.model import InstanceConfig, IPAddress
 from havrrpd.core.node import OddAdvert, Oddity
-from havrrpd.sources.adverts.decode import Advert, Reason, Rejected, decode, objection
+from havrrpd.sources.adverts.decode import Reason, Rejected
+from havrrpd.sources.adverts.meaning import Instances
 from havrrpd.sources.adverts.oddities import Oddities, oddity
-from havrrpd.sources.adverts.wires import Instances, Watch, Wire, by_interface, identity
+from havrrpd.sources.adverts.wires import Watch, Wire, by_interface, identity
 
 OVERRUN = "overrun"  # in `rejected`: packets that the kernel dropped, as a buffer was full
 REST = 0.05  # seconds until the next look, at most: a wake-up costs more than to read an advert
@@ -79,6 +80,7 @@ class Adverts:
         self.oddities.forget(router)
         for wire in watch.wires.values():
             self._close(wire)
+        watch.wires.clear()  # which know their watch: no circle stays
 
     def refresh(self, router: str) -> None:
         """Look at the router's interfaces now: a link came up, or was made again."""
@@ -252,16 +254,13 @@ class Adverts:
             return
         if read is None:
             return
-        packet, outgoing = read
-        advert = decode(packet, wire.instances)
-        if isinstance(advert, Advert) and not outgoing:
-            advert = _believed(advert, wire.instances)
-        if isinstance(advert, Rejected):
-            self._reject(wire, advert, now)
+        told = wire.meanings.of(*read)
+        if isinstance(told, Rejected):
+            self._reject(wire, told, now)
             return
-        if not outgoing and (odd := wire.differences(advert)):
-            self._note(wire, advert.source, odd, now)
-        self._emit(wire.watch.router, _event(wire.interface, advert, outgoing))
+        if told.odd:
+            self._note(wire, told.event.source, told.odd, now)
+        self._emit(wire.watch.router, told.event)
 
     def _reject(self, wire: Wire, rejected: Rejected, now: float) -> None:
         reason = rejected.reason
@@ -282,14 +281,3 @@ class Adverts:
 
     def _note(self, wire: Wire, source: IPAddress, oddities: frozenset[Oddity], now: float) -> None:
         self.oddities.note(wire.watch.router, OddAdvert(wire.interface, source, oddities, now))
-
-
-def _believed(advert: Advert, instances: Instances) -> Advert | Rejected:
-    reason = objection(advert, instances[advert.vrid])
-    return advert if reason is None else Rejected(reason, advert.source)
-
-
-def _event(interface: str, advert: Advert, outgoing: bool) -> AdvertSent | AdvertHeard:
-    if outgoing:
-        return AdvertSent(interface, advert.vrid, advert.source, advert.priority)
-    return AdvertHeard(interface, advert.vrid, advert.source, advert.priority, advert.advert_int)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from havrrpd.core.model import InstanceConfig
-from havrrpd.core.node import Oddity
-from havrrpd.sources.adverts.decode import Advert
-from havrrpd.sources.adverts.oddities import differences
+from havrrpd.sources.adverts.meaning import Instances, Meanings
 from havrrpd.sources.adverts.tap import Tap
-
-Instances = Mapping[int, tuple[InstanceConfig, ...]]  # by VRID: one for each address family
 
 MINUTE = 60.0
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
@@ -21,7 +16,6 @@ _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0
 # A network with hundreds of routers brings each of them the adverts of all. So a tap hands up
 # this many packets to reject in a minute; for the rest of it the kernel passes the own VRIDs only.
 _REJECTED_PER_MINUTE = 16
-_COMPARED = 16  # messages of which it is remembered in what they differ
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +59,10 @@ class Wire:
     narrowed: bool = False
     rejected: int = 0  # since `rejecting_since`
     rejecting_since: float = float("-inf")
-    _compared: dict[tuple[int, bytes], frozenset[Oddity]] = field(default_factory=dict)
+    meanings: Meanings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.meanings = Meanings(self.interface, self.instances)
 
     def open(self, now: float) -> None:
         """Open the tap. Raises OSError, and is due again after a back-off then."""
@@ -85,20 +82,9 @@ class Wire:
 
     def want(self, instances: Instances) -> None:
         self.instances = instances
-        self._compared.clear()
+        self.meanings = Meanings(self.interface, instances)
         if self.narrowed and self.tap is not None:
             self.tap.narrow(frozenset(instances))
-
-    def differences(self, advert: Advert) -> frozenset[Oddity]:
-        """As oddities.differences; the same message comes again and again, and is compared once."""
-        key = (advert.source.version, advert.message)
-        found = self._compared.get(key)
-        if found is None:
-            if len(self._compared) >= _COMPARED:
-                self._compared.clear()
-            found = differences(advert, self.instances[advert.vrid])
-            self._compared[key] = found
-        return found
 
     def count_rejected(self, now: float) -> None:
         """Have the kernel hold back what is not ours, once there was enough of it."""
