@@ -29,6 +29,7 @@ from havrrpd.core.node import Oddity
 from havrrpd.netns import open_inside
 from havrrpd.sources.adverts import Adverts
 from havrrpd.sources.adverts.source import REST
+from tests.collected import nothing_waits_for_the_garbage_collector
 
 pytestmark = pytest.mark.root
 
@@ -594,6 +595,17 @@ async def test_an_unwatched_router_is_silent(pair: Pair) -> None:
             await ear.until(is_watched)
             send(advert(priority=151))
         assert await ear.until(lambda _: True) == AdvertHeard("ha0", 7, SENDER_B, 151, 1.0)
+
+
+@on_uvloop
+async def test_of_an_unwatched_router_nothing_waits_for_the_garbage_collector(pair: Pair) -> None:
+    async with listening(pair) as ear:
+        await ear.until(is_watched)
+        with nothing_waits_for_the_garbage_collector():
+            ear.adverts.unwatch(ROUTER)
+            ear.adverts.watch(ROUTER, pair.path(pair.a), (VR_7,))
+            await ear.until(is_watched)
+            ear.adverts.unwatch(ROUTER)
 
 
 @on_uvloop

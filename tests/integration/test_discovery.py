@@ -34,6 +34,7 @@ from havrrpd.core.messages import (
 from havrrpd.core.model import InstanceConfig, KeepalivedConfig
 from havrrpd.sources.keepalived import ExplicitRouter, Found, Keepalived, parse
 from havrrpd.sources.keepalived.loaded import on_disk
+from tests.collected import nothing_waits_for_the_garbage_collector
 
 pytestmark = pytest.mark.root
 
@@ -216,6 +217,19 @@ async def discovering(*explicit: ExplicitRouter, interval: float = 2.0) -> Async
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+@under_uvloop
+async def test_of_processes_that_vanish_nothing_waits_for_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
+    """One that is listed in /proc, and gone as it is looked at."""
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns" / "net").touch()
+    (tmp_path / "77").mkdir()
+    source = Keepalived(lambda _, __: None, proc=tmp_path)
+    with nothing_waits_for_the_garbage_collector():
+        await source._scan()
 
 
 @under_uvloop

@@ -25,6 +25,7 @@ from havrrpd.core.messages import DefaultRoutesListed, Event, GatewayProbed, Pro
 from havrrpd.core.model import Gateway, IPInterface, Outcome
 from havrrpd.netns import open_inside
 from havrrpd.sources.gateway import Gateways
+from tests.collected import nothing_waits_for_the_garbage_collector
 
 pytestmark = pytest.mark.root
 
@@ -357,6 +358,21 @@ async def test_what_cannot_be_sent_is_an_error_at_once(
 ) -> None:
     probing.probe(gateway, source, timeout=60.0)
     assert (await probing.outcome()).outcome is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("methods", "outcome"),
+    [(BOTH, Outcome.REPLY), (("arp",), Outcome.DISCARDED)],
+    ids=["one method works", "none works"],
+)
+@on_both_loops
+async def test_of_what_cannot_be_sent_nothing_waits_for_the_garbage_collector(
+    probing: Probing, methods: tuple[str, ...], outcome: Outcome
+) -> None:
+    without_interface = Gateway(GATEWAY4.address)
+    with nothing_waits_for_the_garbage_collector():
+        probing.probe(without_interface, OWN4, methods)
+        assert (await probing.outcome()).outcome is outcome
 
 
 @on_both_loops

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
+from array import array
 from fcntl import ioctl
 
 from havrrpd.closing import close_soon
@@ -85,8 +85,8 @@ def _open(interface: str) -> tuple[socket.socket, int]:
 
 def _attach(tap: socket.socket, program: bytes) -> None:
     """SO_ATTACH_FILTER with a struct sock_fprog; replaces the filter that was there."""
-    instructions = ctypes.create_string_buffer(program, len(program))
-    pointer = struct.pack("HP", len(program) // 8, ctypes.addressof(instructions))
+    instructions = array("B", program)  # a type of ctypes would wait for the garbage collector
+    pointer = struct.pack("HP", len(program) // 8, instructions.buffer_info()[0])
     tap.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
 
 

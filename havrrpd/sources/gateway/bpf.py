@@ -6,9 +6,9 @@ drops it.
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
+from array import array
 from collections.abc import Iterable
 
 Instruction = tuple[int, int, int, int]  # code, skip if true, skip if false, k
@@ -53,8 +53,8 @@ def assemble(instructions: Iterable[Instruction]) -> bytes:
 
 
 def attach(sock: socket.socket, program: bytes) -> None:
-    buffer = ctypes.create_string_buffer(program, len(program))
-    sock_fprog = struct.pack("HP", len(program) // 8, ctypes.addressof(buffer))
+    instructions = array("B", program)  # a type of ctypes would wait for the garbage collector
+    sock_fprog = struct.pack("HP", len(program) // 8, instructions.buffer_info()[0])
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, sock_fprog)
 
 

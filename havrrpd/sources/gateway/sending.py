@@ -112,14 +112,14 @@ class Sender:
             try:
                 _send_now(transmit, sequence)
             except OSError as error:
-                failed[method] = error
+                failed[method] = OSError(*error.args)  # that one holds this frame, and it this dict
                 if plan.guarded:
                     self._guard(plan.target)
             else:
                 sent[method] = at
         if not sent:
-            nothing = OSError(errno.EINVAL, "no method to probe by")
-            raise max(failed.values(), key=is_of_the_network, default=nothing)
+            worst = max(failed.values(), key=is_of_the_network, default=None)
+            raise OSError(*worst.args) if worst else OSError(errno.EINVAL, "no method to probe by")
         return Sent(plan.target, sequence, sent, failed)
 
     def drop(self, ear: Ear) -> None:

@@ -241,9 +241,12 @@ class Keepalived:
         try:
             if self._proc.is_kernel_thread(pid):
                 self._kernel_threads.add(pid)
-                return
+            else:
+                self._note_unexamined(pid, error)
         except OSError as again:
-            error = again
+            self._note_unexamined(pid, again)
+
+    def _note_unexamined(self, pid: int, error: OSError) -> None:
         if error.errno in (errno.ENOENT, errno.ESRCH):
             _log.debug("process.vanished", pid=pid)
         elif pid not in self._refused:
