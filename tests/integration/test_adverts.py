@@ -612,7 +612,7 @@ async def test_of_an_unwatched_router_nothing_waits_for_the_garbage_collector(pa
 async def test_a_deaf_reader_does_not_matter_for_longer_than_a_second(pair: Pair) -> None:
     async with listening(pair) as ear:
         await ear.until(is_watched)
-        asyncio.get_running_loop().remove_reader(ear.adverts._epoll.fileno())
+        asyncio.get_running_loop().remove_reader(ear.adverts._gate.fileno())
         with sender(pair) as send:
             began = time.monotonic()
             send(advert())

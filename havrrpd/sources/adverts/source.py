@@ -43,7 +43,8 @@ class Adverts:
         self.progressed_at = time.monotonic()
         self._emit = emit
         self._wake = asyncio.Event()
-        self._epoll = select.epoll()
+        self._epoll = select.epoll()  # of the taps
+        self._gate = select.epoll()  # of `_epoll`, while it is open: it shuts when it was asked
         self._rest_for = REST  # never longer than an advert_int: nobody seems silent meanwhile
         self._resting: asyncio.TimerHandle | None = None
         self._watches: dict[str, Watch] = {}
@@ -102,14 +103,20 @@ class Adverts:
     async def run(self) -> None:
         """Follow the wires until cancelled; once."""
         # One epoll of our own: an error on a tap stays out of the loop, and looking at a thousand
-        # silent taps once a second is one system call.
-        self._attend()
+        # silent taps once a second is one system call. And a gate before it: to put the taps into
+        # the loop's own epoll after each rest, the kernel would walk through all of them (0.2 ms).
+        loop = asyncio.get_running_loop()
+        self._gate.register(self._epoll, select.EPOLLIN | select.EPOLLONESHOT)
+        loop.add_reader(self._gate.fileno(), self._wake.set)
         try:
             await self._follow()
         finally:
-            self._look_away()
+            if self._resting is not None:
+                self._resting.cancel()
+            loop.remove_reader(self._gate.fileno())
             for router in list(self._watches):
                 self.unwatch(router)
+            self._gate.close()
             self._epoll.close()
 
     async def _follow(self) -> None:
@@ -125,23 +132,22 @@ class Adverts:
                 tick_at = now + _TICK
                 self._tick(now)
             self._open_due(now)
+            self._gate.poll(0)
             if self._drain_ready(now):
                 self._rest()
+            else:
+                self._attend()
             self._settle()
             await asyncio.sleep(0)  # with work left, the wait above would not yield
 
-    def _attend(self) -> None:
-        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._wake.set)
-
-    def _look_away(self) -> None:
-        if self._resting is not None:
-            self._resting.cancel()
-        asyncio.get_running_loop().remove_reader(self._epoll.fileno())
-
     def _rest(self) -> None:
         """What comes in the next moment is read together."""
-        self._look_away()
+        if self._resting is not None:
+            self._resting.cancel()
         self._resting = asyncio.get_running_loop().call_later(self._rest_for, self._attend)
+
+    def _attend(self) -> None:
+        self._gate.modify(self._epoll, select.EPOLLIN | select.EPOLLONESHOT)
 
     def _patience(self, tick_at: float) -> float:
         """Seconds until there is something to do, if no packet comes."""

@@ -28,7 +28,7 @@ class UnprotectedNamespaces:
         candidates = [
             Unprotected(router, name)
             for name in self._names()
-            if (router := neutron_id(name)) and router not in routers and name not in namespaces
+            if name not in namespaces and (router := neutron_id(name)) and router not in routers
         ]
         self._since = {each: self._since.get(each, now) for each in candidates}
         old = (each for each in candidates if now - self._since[each] >= self._patience)
