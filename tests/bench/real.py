@@ -13,7 +13,7 @@ from havrrpd.lab.waiting import wait_until
 from havrrpd.lab.wire import Sent, Wire
 from tests.bench.figure import HAVRRPD, Figure
 from tests.bench.log import Changes
-from tests.bench.scale import CHANGE_LIMIT, cpu, cpu_share, pss
+from tests.bench.scale import CHANGE_LIMIT, cpu, cpu_share, pss, rest
 
 ROUTERS = 100  # with levers on one node: root has 128 inotify instances on most hosts
 STORMS = 3
@@ -33,6 +33,7 @@ def measure() -> Iterator[Figure]:
     with Lab(keep_logs=True, **plan) as lab, Wire(lab) as wire:
         wait_until(lambda: _is_settled(lab), LIMIT, "one MASTER of each")
         yield from _start(lab)
+        rest(lab.havrrpd[WATCHED].pid)
         share = cpu_share(lab.havrrpd[WATCHED].pid, IDLE_SECONDS)
         yield _figure("real keepalived: memory (PSS)", pss(lab.havrrpd[WATCHED].pid), "MB")
         yield _figure("real keepalived: idle CPU, of one core", 100 * share, "%")
