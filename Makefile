@@ -41,7 +41,7 @@ deb:
 manual: .venv/.installed
 	@$(PYTHON) -m package.manual
 
-# 30 to 40 minutes: writes docs/benchmarks.md. Neutron's monitors are fetched from PyPI once.
+# About 40 minutes: writes docs/benchmarks.md. Neutron's monitors are fetched from PyPI once.
 bench: root .venv/.installed
 	@$(PYTHON) -m tests.bench.run
 
