@@ -8,7 +8,7 @@ from typing import NamedTuple
 from havrrpd.core.messages import AdvertHeard, AdvertSent
 from havrrpd.core.model import InstanceConfig
 from havrrpd.core.node import Oddity
-from havrrpd.sources.adverts.decode import Rejected, decode, essence, objection
+from havrrpd.sources.adverts.decode import Advert, Rejected, decode, essence, objection
 from havrrpd.sources.adverts.oddities import differences
 
 Instances = Mapping[int, tuple[InstanceConfig, ...]]  # by VRID: one for each address family
@@ -37,24 +37,24 @@ class Meanings:
         known = self._remembered.get(key)
         if known is not None:
             return known
-        found = self._sent(packet) if outgoing else self._heard(packet)
+        found = self._look_at(packet, outgoing)
         if isinstance(found, Told):
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = found
         return found
 
-    def _sent(self, packet: bytes) -> Told | Rejected:
+    def _look_at(self, packet: bytes, outgoing: bool) -> Told | Rejected:
         advert = decode(packet, self._instances)
         if isinstance(advert, Rejected):
             return advert
+        return self._sent(advert) if outgoing else self._heard(advert)
+
+    def _sent(self, advert: Advert) -> Told:
         event = AdvertSent(self._interface, advert.vrid, advert.source, advert.priority)
         return Told(event, frozenset())
 
-    def _heard(self, packet: bytes) -> Told | Rejected:
-        advert = decode(packet, self._instances)
-        if isinstance(advert, Rejected):
-            return advert
+    def _heard(self, advert: Advert) -> Told | Rejected:
         instances = self._instances[advert.vrid]
         reason = objection(advert, instances)
         if reason is not None:
